@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from build.util import bytecode
+from pkg.testing.wait import WAIT_S
 
 
 def test_what_is_compiled_is_what_runs(tmp_path: Path) -> None:
@@ -18,7 +19,7 @@ def test_what_is_compiled_is_what_runs(tmp_path: Path) -> None:
     source.write_text("WHAT = 'compiled again'\n")
     done = subprocess.run(
         [sys.executable, "-B", "-c", "import m; print(m.WHAT)"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=20, check=True,
+        cwd=tmp_path, capture_output=True, text=True, timeout=WAIT_S, check=True,
     )  # fmt: skip
     assert done.stdout == "compiled once\n"
 
@@ -31,7 +32,7 @@ def test_the_same_source_gives_the_same_bytes(tmp_path: Path) -> None:
         folder.mkdir()
         (folder / "m.py").write_text("NAMES = {'a', 'b', 'c'}\ndef has(x):\n    return x in {'p', 'q', 'r', 's'}\n")
         (folder / "list").write_text(f"{folder}/m.py\tapp/src/m.py\t{folder}/m.pyc\n")
-        subprocess.run([sys.executable, bytecode.__file__, str(folder / "list")], timeout=20, check=True)
+        subprocess.run([sys.executable, bytecode.__file__, str(folder / "list")], timeout=WAIT_S, check=True)
         made.append((folder / "m.pyc").read_bytes())
     assert made[0] == made[1]
 

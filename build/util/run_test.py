@@ -4,10 +4,11 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from pkg.testing.wait import WAIT_S
 
 SERVICE = """
 import asyncio, time
@@ -41,7 +42,7 @@ async def run(config: Config, runner: Runner) -> None:
     if config.mode == "stubborn": runner.spawn("stubborn", stubborn())
     if config.mode == "blocked":
         async def block() -> None:
-            time.sleep(60)
+            time.sleep(600)
         entry.HARD_STOP_AFTER_S = 1.0
         runner.defer("block", block)
     if config.mode == "task": runner.spawn("broken", broken())
@@ -71,10 +72,10 @@ def start(tmp_path: Path, toml: str, *args: str, env: dict[str, str] | None = No
 def stop_when_up(service: subprocess.Popen[str], number: signal.Signals) -> tuple[str, list[dict[str, object]]]:
     assert service.stdout is not None
     try:
-        assert select.select([service.stdout], [], [], 30)[0], "did not come up"
+        assert select.select([service.stdout], [], [], WAIT_S)[0], "did not come up"
         first = service.stdout.readline()
         service.send_signal(number)
-        out, err = service.communicate(timeout=30)
+        out, err = service.communicate(timeout=WAIT_S)
     finally:
         service.kill()
     return first + out, [json.loads(line) for line in err.splitlines()]
@@ -104,7 +105,7 @@ def test_stops_during_start_and_makes_an_instance_id(tmp_path: Path) -> None:
 def test_failure_is_the_verdict(tmp_path: Path, mode: str, error: str) -> None:
     """Promise: an error of the start or of a task cleans up, is logged with its traceback, and ends with 1."""
     service = start(tmp_path, f'mode = "{mode}"')
-    out, err = service.communicate(timeout=30)
+    out, err = service.communicate(timeout=WAIT_S)
     assert service.returncode == 1
     assert out.endswith("closed\n")
     last = json.loads(err.splitlines()[-1])
@@ -115,27 +116,23 @@ def test_failure_is_the_verdict(tmp_path: Path, mode: str, error: str) -> None:
 def test_a_task_that_ignores_its_end_does_not_hold_the_process(tmp_path: Path) -> None:
     """Promise: the stop is bounded by the runner, not by the worst task."""
     service = start(tmp_path, 'mode = "stubborn"')
-    started = time.monotonic()
     out, _ = stop_when_up(service, signal.SIGTERM)
     assert service.returncode == 1
     assert out == "up\nclosed\n"
-    assert time.monotonic() - started < 25
 
 
 def test_a_blocked_loop_does_not_hold_the_process(tmp_path: Path) -> None:
     """Promise: even a cleanup that blocks the event loop only delays the end to the hard bound."""
     service = start(tmp_path, 'mode = "blocked"')
-    started = time.monotonic()
     _, lines = stop_when_up(service, signal.SIGTERM)
     assert service.returncode == 1
     assert lines[-1]["level"] == "critical"
-    assert time.monotonic() - started < 25
 
 
 def test_wrong_configuration_is_for_people(tmp_path: Path) -> None:
     """Promise: all problems, in plain lines, exit 2, nothing started."""
     service = start(tmp_path, 'mood = "x"\n[log]\nlevel = "loud"\n')
-    out, err = service.communicate(timeout=30)
+    out, err = service.communicate(timeout=WAIT_S)
     assert (service.returncode, out) == (2, "")
     assert err.startswith("sealift-fake: ")
     assert "mood: unknown key; did you mean 'mode'?" in err
@@ -145,16 +142,16 @@ def test_wrong_configuration_is_for_people(tmp_path: Path) -> None:
 def test_command_line(tmp_path: Path) -> None:
     """Promise: --version answers without a configuration; SEALIFT_CONFIG names the file; a missing file is exit 2."""
     version = start(tmp_path, "", "--version")
-    assert version.communicate(timeout=30)[0].startswith("sealift fake ")
+    assert version.communicate(timeout=WAIT_S)[0].startswith("sealift fake ")
     missing = start(tmp_path, "", "--config", str(tmp_path / "none.toml"))
-    assert "No such file" in missing.communicate(timeout=30)[1]
+    assert "No such file" in missing.communicate(timeout=WAIT_S)[1]
     assert missing.returncode == 2
     (tmp_path / "fake.py").write_text(SERVICE)
     by_env = subprocess.run(
         [sys.executable, str(tmp_path / "fake.py")],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=WAIT_S,
         check=False,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "SEALIFT_CONFIG": str(tmp_path / "else.toml")},
     )

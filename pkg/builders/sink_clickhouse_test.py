@@ -15,6 +15,7 @@ from pkg.telemetry.clickhouse.testing import ClickHouseServer
 from pkg.telemetry.contract import numbers_are_complete, texts
 from pkg.telemetry.port import BuildTelemetry
 from pkg.testing.sample_project import add_sample_project, record_deploy
+from pkg.testing.wait import WAIT_S
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ async def _follow(telemetry: ClickHouseTelemetry, build_id: str, lines: list[str
 
 
 async def _until(lines: list[str], wanted: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_S):
         while wanted not in lines:  # noqa: ASYNC110 - another task appends
             await asyncio.sleep(0.02)
 
@@ -105,8 +106,8 @@ async def test_a_replaced_attempt_costs_the_newer_one_nothing(db: Database, tele
     followed: list[str] = []
     following = asyncio.create_task(_follow(telemetry, build_id, followed))
     with pytest.raises(Aborted, match=r"build\.attempt_superseded"):
-        await asyncio.wait_for(be_replaced(), 30)
-    await asyncio.wait_for(following, 10)
+        await asyncio.wait_for(be_replaced(), WAIT_S)
+    await asyncio.wait_for(following, WAIT_S)
     assert followed == ["first", "second", "end"]
     events = await telemetry.builds.read(build_id)
     assert texts(events) == ["first", *(f"under way {n}" for n in range(5)), "second", "end"]
@@ -125,7 +126,7 @@ async def test_a_server_that_is_away_costs_lines_and_not_the_build(
     build_id = f"bld_{fault}"
     async with TelemetrySink(telemetry.builds, build_id, 1, current) as sink:
         await sink.line("s", LogStream.STDOUT, "first")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_S):
             while not await telemetry.builds.read(build_id):
                 await telemetry.changes.changed(await telemetry.changes.changed(0, 0), 0.1)
         if fault == "killed":
@@ -150,6 +151,6 @@ async def test_a_server_that_is_away_costs_lines_and_not_the_build(
 async def _lose(sink: TelemetrySink, count: int) -> None:
     for n in range(count):
         await sink.line("s", LogStream.STDOUT, f"lost {n}")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WAIT_S):
         while sink._lost < count:  # noqa: ASYNC110 - no event announces it
             await asyncio.sleep(0.02)

@@ -1,7 +1,6 @@
 """What daemons can do is what they answer, not what their versions say."""
 
 import json
-import time
 from pathlib import Path
 
 import aiohttp
@@ -22,12 +21,10 @@ def known(**fields: object) -> Features:
 
 
 async def test_a_modern_daemon(buildkit_daemon: BuildkitDaemon) -> None:
-    """Promise: all that it can do is found out, in less than half a second, and nothing is made by it."""
+    """Promise: all that it can do is found out, and nothing is made by it."""
     before = await images(buildkit_daemon)
     async with engine_channel(buildkit_daemon.socket) as channel:
-        begin = time.monotonic()
         found = await features(channel)
-        assert time.monotonic() - begin < 0.5
     assert (found.pushes, found.registry_cache, found.attests, found.push_problem) == (True, True, True, "")
     assert found.platforms[0] in ("linux/amd64", "linux/arm64")
     assert found.version == ""  # Debian builds it without one

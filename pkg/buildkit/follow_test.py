@@ -13,6 +13,7 @@ from pkg.buildkit.status import Event
 from pkg.buildkit.testing import Daemon, spec
 from pkg.output.redact import Redactor
 from pkg.telemetry.events import BuildLine, BuildStep, StepState
+from pkg.testing.wait import WAIT_S
 
 LARGE = b"x" * 1000 + b"\n"
 
@@ -63,7 +64,7 @@ async def test_a_status_that_is_stuck(daemon: Daemon, channel: grpc.aio.Channel)
     end = pb.StatusResponse(vertexes=[step("[1/1] RUN x", ended=True)])
     daemon.later = [output(b"rn\nlater\n"), end]
     log = Log()
-    await asyncio.wait_for(solve(channel, spec(), Redactor(), log), 5)
+    await asyncio.wait_for(solve(channel, spec(), Redactor(), log), WAIT_S)
     assert log.lines[1100:] == ["in parts", "and to", f"[{follow.GAP}]", "rn", "later"]
     assert [one.state for one in log.steps] == [StepState.STARTED, StepState.COMPLETED]
 
@@ -76,7 +77,7 @@ async def test_empty_messages_of_a_newer_daemon(daemon: Daemon, channel: grpc.ai
     daemon.messages = [large, *[pb.StatusResponse()] * (2 * follow.EMPTY_MESSAGES), output(b"later\n"), end]
     daemon.later = daemon.messages
     log = Log()
-    await asyncio.wait_for(solve(channel, spec(), Redactor(), log), 5)
+    await asyncio.wait_for(solve(channel, spec(), Redactor(), log), WAIT_S)
     assert log.lines[1100:] == ["later"]
     assert [one.state for one in log.steps] == [StepState.STARTED, StepState.COMPLETED]
 
@@ -87,7 +88,7 @@ async def test_a_status_that_is_stuck_at_its_end(daemon: Daemon, channel: grpc.a
     large.logs.add(vertex="v", stream=1, msg=LARGE * 1100)
     daemon.messages, daemon.is_stuck = [large, output(b"last\n")], True
     log = Log()
-    await asyncio.wait_for(solve(channel, spec(), Redactor(), log), 5)
+    await asyncio.wait_for(solve(channel, spec(), Redactor(), log), WAIT_S)
     assert log.lines[1100:] == ["last"]
     assert [one.state for one in log.steps] == [StepState.STARTED] * 2 + [StepState.COMPLETED] * 2
 
@@ -99,5 +100,5 @@ async def test_an_end_that_does_not_come(
     monkeypatch.setattr(follow, "QUIET_S", 0.2)
     daemon.messages, daemon.status_ends = [output(b"one\n")], False
     log = Log()
-    await asyncio.wait_for(solve(channel, spec(), Redactor(), log), 5)
+    await asyncio.wait_for(solve(channel, spec(), Redactor(), log), WAIT_S)
     assert log.lines == ["one", f"[{follow.CUT}]"]

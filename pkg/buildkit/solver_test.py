@@ -25,6 +25,7 @@ from pkg.buildkit.testing import SIGNED, Daemon, spec
 from pkg.builds.bounds import of_processes
 from pkg.builds.failures import FailureKind
 from pkg.output.redact import Redactor
+from pkg.testing.wait import WAIT_S
 
 COMMAND = FailureKind.COMMAND_FAILED
 
@@ -61,7 +62,7 @@ async def test_a_status_that_never_ends(
         seen.extend(events)
 
     with pytest.raises(SolveError):
-        await asyncio.wait_for(solve(channel, spec(), Redactor(), take), 5)
+        await asyncio.wait_for(solve(channel, spec(), Redactor(), take), WAIT_S)
     assert [getattr(e, "text", "") for e in seen] == ["no newline"]
 
 
@@ -70,11 +71,11 @@ async def test_cancelling_reaches_the_daemon(daemon: Daemon, channel: grpc.aio.C
     daemon.answer = lambda _: asyncio.sleep(3600)
     daemon.status_ends = False
     task = asyncio.create_task(solve(channel, spec(), Redactor(), ignore))
-    await asyncio.wait_for(daemon.solving.wait(), 5)
+    await asyncio.wait_for(daemon.solving.wait(), WAIT_S)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(task, 2)
-    await asyncio.wait_for(daemon.cancelled.wait(), 1)
+        await asyncio.wait_for(task, WAIT_S)
+    await asyncio.wait_for(daemon.cancelled.wait(), WAIT_S)
 
 
 async def test_typed_details_of_new_daemons(daemon: Daemon, channel: grpc.aio.Channel) -> None:
@@ -163,7 +164,7 @@ async def test_a_daemon_that_hangs(daemon: Daemon, channel: grpc.aio.Channel, mo
     with pytest.raises(SolveError, match="restart the Docker engine") as caught:
         await solve(channel, spec(), Redactor(), ignore)
     assert caught.value.kind.is_ours
-    await asyncio.wait_for(daemon.cancelled.wait(), 5)
+    await asyncio.wait_for(daemon.cancelled.wait(), WAIT_S)
 
 
 async def test_a_build_that_is_silent_after_its_beginning(

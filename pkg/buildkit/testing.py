@@ -9,6 +9,7 @@ import grpc
 from pkg.buildkit.pb import control_pb2 as pb
 from pkg.buildkit.pb import control_pb2_grpc
 from pkg.buildkit.solver import Solve
+from pkg.testing.wait import WAIT_S
 
 SIGNED = "http://store/objects/x?signature=abc"
 
@@ -37,7 +38,7 @@ class Daemon(control_pb2_grpc.ControlServicer):
         """The answer that the test sets, once a status was requested."""
         self.request, self.metadata = request, dict(context.invocation_metadata())
         try:
-            await asyncio.wait_for(self.subscribed.wait(), 5)
+            await asyncio.wait_for(self.subscribed.wait(), WAIT_S)
             self.solving.set()
             answer = self.answer(context)
             made: pb.SolveResponse = await answer if asyncio.iscoroutine(answer) else answer

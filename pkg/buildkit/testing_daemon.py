@@ -16,8 +16,8 @@ from pathlib import Path
 
 from pkg.testing.parts import prepared_part
 
-START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 90.0
+STOP_TIMEOUT_S = 60.0
 _KEPT = "/var/tmp"  # noqa: S108, on a disk, as /tmp may not be
 # A range for tests of networks (RFC 2544), which nothing routes: each run has one /24 of it for its RUN steps.
 _BRIDGE_NETWORK = "198.18"
@@ -116,7 +116,7 @@ class BuildkitDaemon:
 
     def _answers(self) -> bool:
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(1)
+            client.settimeout(5)
             try:
                 client.connect(str(self.socket))
                 client.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")

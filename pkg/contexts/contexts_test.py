@@ -22,6 +22,7 @@ from pkg.errors import NotFound
 from pkg.storage.disk import DiskStore
 from pkg.storage.disk.testing import served
 from pkg.storage.testing import put
+from pkg.testing.wait import WAIT_S
 
 Edit = Callable[[tarfile.TarFile], None]
 PATH = "contexts/proj_a/x.tar.gz"
@@ -362,9 +363,9 @@ async def test_cancelling_ends_the_reading(store: DiskStore, checker: ContextChe
     slow = Slow()
     checking = ContextChecker(slow)  # type: ignore[arg-type]
     task = asyncio.create_task(checking.check(PATH))
-    await asyncio.wait_for(slow.reading.wait(), 5)
+    await asyncio.wait_for(slow.reading.wait(), WAIT_S)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, WAIT_S)
     await checking.close()
     assert slow.closed.is_set()

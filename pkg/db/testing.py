@@ -16,7 +16,7 @@ from pkg.db import migrate
 from pkg.db.database import Database
 from pkg.db.engine import create_engine
 
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 90.0
 # Debian's package has them outside of PATH; the newest one last.
 _DEBIAN = "/usr/lib/postgresql"
 _USER = "sealift"

@@ -13,6 +13,7 @@ from pkg.depot import api as calls
 from pkg.depot.api import DepotBuild, RefusedError, open_api
 from pkg.depot.testing import DepotDouble, depot_double
 from pkg.testing.certificates import Authority
+from pkg.testing.wait import WAIT_S
 
 Code = grpc.StatusCode
 
@@ -88,7 +89,7 @@ async def test_every_call_has_a_time_limit(depot: DepotDouble, monkeypatch: pyte
         }  # fmt: skip
         for wait in waits:
             with pytest.raises(BuilderUnavailable, match=r"DEADLINE_EXCEEDED|had no machine for the build in time"):
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(WAIT_S):
                     await wait()
 
 

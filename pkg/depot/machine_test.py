@@ -11,6 +11,7 @@ from pkg.builds.failures import BuilderUnavailable, FailureKind
 from pkg.depot.api import DepotBuild, open_api
 from pkg.depot.machine import Timing, keep, unless
 from pkg.depot.testing import DepotDouble
+from pkg.testing.wait import WAIT_S
 
 Code = grpc.StatusCode
 FAST = Timing(heartbeat_s=0.02, heartbeats=3, heartbeat_timeout_s=1, heartbeats_lost_s=0.3)
@@ -26,7 +27,7 @@ async def test_heartbeats_go_on_over_failed_calls(depot: DepotDouble, build: Dep
     """Promise: a call that Depot loses is made again over another connection; nothing ends but by a cancel."""
     depot.faults["ReportHealth"] = [Code.UNAVAILABLE, Code.INTERNAL]
     keeping = asyncio.create_task(keep(depot.config(), build, FAST))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WAIT_S):
         await depot.last.beats(8)
     assert depot.calls["ReportHealth"] >= 4
     keeping.cancel()

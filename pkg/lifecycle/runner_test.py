@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from pkg.lifecycle import Runner
+from pkg.testing.wait import WAIT_S
 
 
 def noting(order: list[str], name: str) -> Callable[[], Awaitable[None]]:
@@ -133,7 +134,7 @@ async def test_stop_during_start_cancels_it_and_cleans_what_was_built() -> None:
     running = asyncio.get_running_loop().create_task(runner.run(start()))
     await reached.wait()
     runner.stop("SIGTERM")
-    await asyncio.wait_for(running, 2)
+    await asyncio.wait_for(running, WAIT_S)
     assert order == ["pool"]
 
 
@@ -162,7 +163,7 @@ async def test_task_error_during_the_start_stops_it() -> None:
         await asyncio.Event().wait()
 
     with pytest.raises(ValueError, match="early"):
-        await asyncio.wait_for(runner.run(start()), 2)
+        await asyncio.wait_for(runner.run(start()), WAIT_S)
 
 
 async def test_spawn_after_stop_never_runs() -> None:
@@ -216,7 +217,7 @@ async def test_a_grace_is_longer_than_a_cleanup_and_not_than_the_stop() -> None:
     runner = Runner(stop_timeout_s=0.2, cleanup_timeout_s=0.05)
     runner.spawn("endless", over.wait(), grace_s=60)
     runner.stop()
-    await asyncio.wait_for(runner.wait(), 2)
+    await asyncio.wait_for(runner.wait(), WAIT_S)
 
 
 async def test_finished_task_is_no_reason_to_stop() -> None:

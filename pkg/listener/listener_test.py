@@ -16,6 +16,7 @@ import pytest
 from aiohttp import web
 
 from pkg.listener import Limits, Listener
+from pkg.testing.wait import WAIT_S
 
 
 @contextlib.asynccontextmanager
@@ -54,7 +55,7 @@ async def test_half_open_connections_are_ended() -> None:
         kept = await asyncio.open_connection("127.0.0.1", port)
         kept[1].write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert await kept[0].readuntil(b"hello")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_S):
             for reader, _ in (silent, half):
                 with contextlib.suppress(ConnectionResetError):
                     assert await reader.read() == b""
@@ -76,7 +77,7 @@ async def test_over_a_limit_the_answer_is_503(limits: Limits, reason: str, caplo
         assert len([r for r in caplog.records if r.levelno >= logging.WARNING]) == 1
         for _, writer in held:
             writer.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_S):
             while not (await get(port)).startswith("200"):  # noqa: ASYNC110 - of the listener's own time
                 await asyncio.sleep(0.05)
 
@@ -97,7 +98,7 @@ async def test_out_of_file_descriptors(caplog: pytest.LogCaptureFixture) -> None
             client.setblocking(False)
             await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", port))
             client.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(WAIT_S):
                 while not caplog.records:  # noqa: ASYNC110 - no event announces it
                     await asyncio.sleep(0.01)
             await asyncio.sleep(1)  # several rounds of the listener
@@ -105,7 +106,7 @@ async def test_out_of_file_descriptors(caplog: pytest.LogCaptureFixture) -> None
             for fd in held:
                 os.close(fd)
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        answer = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 9999), 10)
+        answer = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 9999), WAIT_S)
         assert answer.startswith(b"HTTP/1.1 200")
         client.close()
     assert len([r for r in caplog.records if r.levelno >= logging.WARNING]) == 1

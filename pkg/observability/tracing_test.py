@@ -14,6 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from pkg.observability import tracing
 from pkg.observability.trace_export import configure
 from pkg.observability.tracing import Tracing, current, is_traceparent
+from pkg.testing.wait import WAIT_S
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -139,7 +140,7 @@ def test_shutdown_is_bounded_when_the_receiver_is_away(unused_tcp_port: int) -> 
     started = time.monotonic()
     spans.shutdown(0.3)
     spans.shutdown(0.1)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 30  # the exporter alone would try again for a minute
 
 
 def test_off_is_a_peer_that_does_nothing() -> None:
@@ -162,7 +163,7 @@ def test_off_does_not_import_opentelemetry() -> None:
         "import sys; from pkg.observability.trace_export import configure; configure('a', 'b', None);"
         "sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=WAIT_S)
 
 
 def test_module_keeps_the_latest() -> None:

@@ -30,7 +30,7 @@ from pkg.testing.certificates import Authority
 from pkg.testing.kubernetes.images import Image
 from pkg.testing.ports import free_port
 
-START_TIMEOUT_S = 15.0
+START_TIMEOUT_S = 90.0
 UPLOAD_PIECE_BYTES = 1 << 19
 
 # The accounts of the registries with login. Where there is a token server, the second may only pull.
@@ -177,7 +177,7 @@ class DockerRegistry:
 
     def _is_answering(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/v2/", timeout=1, context=self._verifies()):  # noqa: S310
+            with urllib.request.urlopen(f"{self.url}/v2/", timeout=5, context=self._verifies()):  # noqa: S310
                 return True
         except urllib.error.HTTPError as error:
             error.close()

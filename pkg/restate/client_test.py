@@ -19,6 +19,7 @@ from pkg.restate.asgi import served_by_hypercorn
 from pkg.restate.serde import ProtoSerde
 from pkg.restate.serve import answers, bind, serve
 from pkg.restate.testing import RestateServer
+from pkg.testing.wait import WAIT_S
 from sealift.workflow.v1.workflow_pb2 import DeployRequest, DeployResult, Empty
 
 DEPLOY_RUN = Handler("Deploy", "run", DeployRequest, DeployResult)
@@ -192,7 +193,7 @@ async def test_a_worker_that_does_not_answer_is_not_registered(client: RestateCl
         await client.register("http://127.0.0.1:1")
 
 
-async def eventually(look: Callable[[], bool], within_s: float = 20) -> None:
+async def eventually(look: Callable[[], bool], within_s: float = WAIT_S) -> None:
     async with asyncio.timeout(within_s):
         while not look():  # noqa: ASYNC110 - what is waited for lives in another process
             await asyncio.sleep(0.02)

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 ROOT = Path(__file__).resolve().parents[2]
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 90.0
 _NODE = "t"
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _NPM_PLATFORMS = {"x86_64": "x64", "aarch64": "arm64"}
@@ -125,7 +125,7 @@ class RestateServer:
 def _is_up(path: Path, url: str) -> bool:
     try:
         with socket.socket(socket.AF_UNIX) as one:
-            one.settimeout(1)
+            one.settimeout(5)
             one.connect(str(path))
             one.sendall(f"GET {url} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
             return b" 200 " in one.recv(64)

@@ -3,8 +3,10 @@
 import asyncio
 import json
 import os
+import pty
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -14,7 +16,7 @@ import pytest
 from sealift.client.testing import KEY, FakeServer
 
 ROOT = Path(__file__).parents[2]
-BOUND_S = 30
+BOUND_S = 60  # for what takes a moment, on a machine that is busy
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,53 @@ class Done:
     @property
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.out.splitlines()]
+
+
+class Terminal:
+    """What a test does at the terminal of a program: types, and reads until a text or the end is shown.
+
+    Attributes:
+        process: the program.
+        shown: all that has been read so far.
+    """
+
+    def __init__(self, ours: int, process: asyncio.subprocess.Process) -> None:
+        self.ours = ours
+        self.process = process
+        self.shown = b""
+
+    @property
+    def text(self) -> str:
+        return self.shown.decode(errors="replace")
+
+    def type(self, keys: bytes) -> None:
+        os.write(self.ours, keys)
+
+    async def until(self, text: bytes) -> None:
+        """Reads until `text` is shown."""
+        while text not in self.shown:
+            assert await self._more(), f"{text!r} is not shown in {self.text!r}"
+
+    async def end(self) -> int:
+        """Reads all; the program's exit code."""
+        while await self._more():
+            pass
+        return await asyncio.wait_for(self.process.wait(), BOUND_S)
+
+    async def _more(self) -> bool:
+        """Waits for what is shown next; False at the end."""
+        loop, is_readable = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self.ours, is_readable.set)
+        try:
+            await asyncio.wait_for(is_readable.wait(), BOUND_S)
+        finally:
+            loop.remove_reader(self.ours)
+        try:
+            part = os.read(self.ours, 1 << 16)
+        except OSError:  # no process has the other end open
+            return False
+        self.shown += part
+        return bool(part)
 
 
 class Program:
@@ -61,12 +110,26 @@ class Program:
             stderr=stderr or pipe,
         )
 
-    async def start_at(self, terminal: int, *args: str) -> asyncio.subprocess.Process:
-        """Start it on a terminal that sends Ctrl-C; `setsid` makes it the controlling terminal."""
-        return await asyncio.create_subprocess_exec(
-            "setsid", "--ctty", sys.executable, *self.command, *args, cwd=self.cwd, env=self.env, stdin=terminal,
-            stdout=terminal, stderr=terminal,
-        )  # fmt: skip
+    @asynccontextmanager
+    async def at_terminal(self, *args: str) -> AsyncIterator[Terminal]:
+        """Starts it on a terminal that sends Ctrl-C; `setsid` makes it the controlling terminal."""
+        ours, theirs = pty.openpty()
+        try:
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    "setsid", "--ctty", sys.executable, *self.command, *args, cwd=self.cwd, env=self.env,
+                    stdin=theirs, stdout=theirs, stderr=theirs,
+                )  # fmt: skip
+            finally:
+                os.close(theirs)
+            try:
+                yield Terminal(ours, process)
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+        finally:
+            os.close(ours)
 
     async def __call__(
         self, *args: str, stdin: str = "", stdout: IO[bytes] | None = None, stderr: IO[bytes] | None = None

@@ -27,7 +27,7 @@ def full() -> Iterator[IO[bytes]]:
 def test_help_on_a_full_disk(verb: str, full: IO[bytes]) -> None:
     """Promise: help that can't be written is an error, of one line, and exit 8."""
     args = [sys.executable, "-m", "sealift.cli.main", *([verb] if verb else []), "--help"]
-    done = subprocess.run(args, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+    done = subprocess.run(args, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (ExitCode.OUTPUT, FULL_DISK)
 
 
@@ -72,7 +72,7 @@ async def test_a_disk_that_fills_up(sealift: Program, server: FakeServer, tmp_pa
 def test_closed_streams(redirection: str) -> None:
     """Promise: a closed stdout is an error; a closed or full stderr, or a closed stdin, is not."""
     command = f"{sys.executable} -m sealift.cli.main version --client {redirection}"
-    done = subprocess.run(["/bin/sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(["/bin/sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     is_closed = ">&-" in redirection.replace("2>&-", "")
     assert done.returncode == (ExitCode.OUTPUT if is_closed else 0)
     assert "Traceback" not in done.stderr

@@ -98,7 +98,7 @@ async def test_an_outage_is_told_while_calls_are_still_repeated(
         server.faults["GetDeployment"] = [AWAY] * 1000
         states = follow_deployment(client, made.deployment_id, notice=lambda _: told.set())
         following = asyncio.ensure_future(anext(states))
-        await asyncio.wait_for(told.wait(), 5)
+        await asyncio.wait_for(told.wait(), 60)
         assert server.calls["GetDeployment"] < 10
         following.cancel()
         await asyncio.wait({following})
@@ -154,7 +154,7 @@ async def test_a_build_is_followed_to_its_end(server: FakeServer) -> None:
     async with Client(server.endpoint) as client:
         made = await client.create_build(build_pb2.CreateBuildRequest(project_id="proj_hello"))
         build_id, changed = made.build.build_id, asyncio.Event()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             async for build in follow_build(client, build_id, changed=changed):
                 seen.append(build.status)
                 if len(seen) == 1:

@@ -223,7 +223,6 @@ async def by_grpc(channel: aio.Channel, key: str, method: MethodDescriptor, requ
     return "OK"
 
 
-@pytest.mark.timeout(120)
 async def test_every_field_at_its_boundaries(api: RunningApi, known: Known) -> None:
     """Promise: whatever stands in a field, the answer says what is wrong with it, or it is done."""
     unfair = []
@@ -246,7 +245,6 @@ BODIES: tuple[bytes, ...] = (
 )  # fmt: skip
 
 
-@pytest.mark.timeout(120)
 async def test_every_body_over_json(api: RunningApi, known: Known) -> None:
     """Promise: no body, however malformed, is an internal error of the Connect adapter."""
     unfair = []

@@ -7,11 +7,11 @@ from sqlalchemy import Connection
 
 from pkg.clock import now_ms
 from pkg.regions import queries as regions
+from pkg.testing.wait import WAIT_S
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import deployment_pb2 as deployment
 from svc.api.testing import REGION, RunningApi
 
-PATIENCE_S = 5
 NOW = 1_700_000_000_000
 
 
@@ -33,7 +33,7 @@ def watch(api: RunningApi, epoch: str = "", after_version: int = 0) -> Any:
 async def until_head(call: Any) -> list[pb.WatchDesiredStateResponse]:
     """All messages up to the next HeadReached, with it."""
     found: list[pb.WatchDesiredStateResponse] = []
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_S):
         while not found or not found[-1].HasField("head"):
             found.append(await call.read())
     return found

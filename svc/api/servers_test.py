@@ -9,6 +9,7 @@ import pytest
 from grpc import aio
 
 from pkg.listener import raise_descriptor_limit
+from pkg.testing.wait import WAIT_S
 from svc.api.servers import GRPC_CONNECTIONS
 from svc.api.testing import RunningApi
 
@@ -19,10 +20,10 @@ async def test_connections_are_bounded(api: RunningApi) -> None:
     host, _, port = api.grpc.rpartition(":")
     with contextlib.ExitStack() as held:
         for _ in range(GRPC_CONNECTIONS + 50):
-            held.enter_context(socket.create_connection((host, int(port)), timeout=5))
+            held.enter_context(socket.create_connection((host, int(port)), timeout=WAIT_S))
         async with aio.insecure_channel(api.grpc) as channel:
             with pytest.raises(aio.AioRpcError) as caught:
-                await channel.unary_unary("/sealift.ctrl.v1.CtrlService/Liveness")(b"", timeout=5)
+                await channel.unary_unary("/sealift.ctrl.v1.CtrlService/Liveness")(b"", timeout=WAIT_S)
             assert caught.value.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
-    async with aio.insecure_channel(api.grpc) as channel, asyncio.timeout(20):
+    async with aio.insecure_channel(api.grpc) as channel, asyncio.timeout(WAIT_S):
         await channel.unary_unary("/sealift.ctrl.v1.CtrlService/Liveness")(b"", wait_for_ready=True)

@@ -26,6 +26,7 @@ from pkg.secrets import Vault as VaultOf
 from pkg.secrets import load_master_key
 from pkg.storage.disk.config import DiskConfig
 from pkg.telemetry.sqlite.config import SqliteConfig
+from pkg.testing.wait import WAIT_S
 from pkg.workflows import outbox
 from sealift.ctrl.v1 import (
     acme_pb2_grpc,
@@ -287,7 +288,7 @@ async def end_drains(api: RunningApi) -> None:
         await api.admin.ctrl.EndDrain(ctrl_pb2.EndDrainRequest(drain_id=drain.drain_id))
 
 
-async def eventually(check: Callable[[], bool | Awaitable[bool]], what: str, timeout_s: float = 10.0) -> None:
+async def eventually(check: Callable[[], bool | Awaitable[bool]], what: str, timeout_s: float = WAIT_S) -> None:
     """Waits until `check` holds. Raises AssertionError with `what` after `timeout_s`."""
     deadline = asyncio.get_running_loop().time() + timeout_s
     while True:

@@ -14,6 +14,7 @@ import pytest
 
 from pkg.lifecycle import Runner
 from pkg.testing.ports import free_port
+from pkg.testing.wait import WAIT_S
 from sealift.ctrl.v1 import deployment_pb2
 from svc.krane.config import Ingress, KraneConfig
 from svc.krane.ingress.testing import Envoy
@@ -87,7 +88,7 @@ async def load(port: int) -> AsyncIterator[Counter[str]]:
 async def more(got: Counter[str], what: str) -> None:
     """Waits until some more requests got this."""
     wanted = got[what] + 20
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_S):
         while got[what] < wanted:  # noqa: ASYNC110 - the counter notifies nobody
             await asyncio.sleep(0.01)
 
@@ -154,4 +155,4 @@ async def test_kill_at_any_moment_of_a_start_leaves_one_instance(harness: KraneH
         await harness.cluster.until(lambda: set(harness.cluster.instances) == {name_of(topology)})
     finally:
         process.terminate()
-        assert await asyncio.wait_for(process.wait(), 20) == 0, "a requested stop is a clean one"
+        assert await asyncio.wait_for(process.wait(), WAIT_S) == 0, "a requested stop is a clean one"

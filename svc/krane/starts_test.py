@@ -14,6 +14,7 @@ import docker.errors
 import pytest
 
 from pkg.observability.tracing import Span, Tracing
+from pkg.testing.wait import WAIT_S
 from sealift.ctrl.v1 import deployment_pb2
 from svc.krane.run import Timing
 from svc.krane.runtime.docker import container_spec
@@ -214,7 +215,7 @@ async def test_a_pull_that_hangs_can_be_taken_back(harness: KraneHarness) -> Non
         topology, other = harness.topology(), harness.topology()
         topology.image_ref = f"127.0.0.1:{registry.getsockname()[1]}/some/image:1"
         await harness.cluster.put(topology)
-        connection, _ = await asyncio.wait_for(asyncio.get_running_loop().sock_accept(registry), 20)
+        connection, _ = await asyncio.wait_for(asyncio.get_running_loop().sock_accept(registry), WAIT_S)
         with connection:
             report = await harness.cluster.until_state(name_of(topology), STARTING)
             await harness.cluster.until(lambda: "pulling image" in harness.cluster.instances[name_of(topology)].reason)

@@ -33,7 +33,7 @@ async def test_what_hangs_is_ended_and_the_loop_turns() -> None:
 
     turning = asyncio.create_task(turn())
     with pytest.raises(TimeoutError, match="did not end within"):
-        await command.output(["/bin/sleep", "60"], 0.3)
+        await command.output(["/bin/sleep", "600"], 0.3)
     turning.cancel()
-    assert time.monotonic() - began < 5
-    assert turns > 5
+    assert time.monotonic() - began < 60
+    assert turns > 1

@@ -12,6 +12,7 @@ import pytest
 
 from pkg import cgroups, local_http
 from pkg.docker import Engine as DockerEngine
+from pkg.testing.wait import WAIT_S
 from svc.standalone import bridge, engine
 from svc.standalone.config import StandaloneConfig
 from svc.standalone.down import down, stop_engine
@@ -63,7 +64,7 @@ async def test_private_engine_outlives_its_supervisor_and_leaves_nothing(state: 
     left = state.engine / "run" / "netns" / "default"
     left.mkdir(parents=True)
     mount = await asyncio.create_subprocess_exec("mount", "--bind", left, left)
-    assert await asyncio.wait_for(mount.wait(), 10) == 0
+    assert await asyncio.wait_for(mount.wait(), WAIT_S) == 0
     assert (await stop_engine(state, everything=True, keep_network=False))[0]
     assert not is_alive(first)
     assert not Path(f"/sys/class/net/{network.name}").exists()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pkg.testing.wait import WAIT_S
 from svc.standalone.__main__ import main
 from svc.standalone.command import ROOT
 
@@ -30,7 +31,7 @@ def test_supervisor_stays_small() -> None:
     )
     code = f"import sys, svc.standalone.__main__; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=WAIT_S
     )
     assert done.stdout == "[]\n"
 

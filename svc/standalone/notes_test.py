@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pkg.testing.wait import WAIT_S
 from svc.standalone import admin
 from svc.standalone.command import ROOT
 from svc.standalone.notes import telemetry_note
@@ -27,7 +28,7 @@ async def test_a_damaged_control_database_is_told(tmp_path: Path) -> None:
 def test_restored_is_done_by_sealift_admin(tmp_path: Path) -> None:
     """The command of before still works: same directory, same exit code, and it says what to do."""
     argv = [sys.executable, "-m", "svc.standalone", "restored", "--state-dir", str(tmp_path / "s")]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=WAIT_S)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("sealift-admin: ")
     assert "copy the backup" in done.stderr

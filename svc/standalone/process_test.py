@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pkg.testing.wait import WAIT_S
 from svc.standalone.detach import detach
 from svc.standalone.process import (
     Identity,
@@ -55,7 +56,7 @@ async def test_ended_detached_process_is_noticed(sleeper: Identity) -> None:
     """The death of a process that is not our child is seen at once, and asking it to end works."""
     waiting = asyncio.create_task(wait_ended(sleeper))
     assert await end(sleeper, grace_s=5.0)
-    await asyncio.wait_for(waiting, 1.0)
+    await asyncio.wait_for(waiting, WAIT_S)
     assert not is_alive(sleeper)
     await wait_ended(sleeper)
 
@@ -67,7 +68,7 @@ async def test_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     stubborn = detach(
         [sys.executable, "-c", code], pidfile=tmp_path / "pid", log_path=log, env=os.environ, cwd=tmp_path
     )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_S):
         while "up" not in log.read_text():  # noqa: ASYNC110 - a file has no event
             await asyncio.sleep(0.01)
     assert not await end(stubborn, grace_s=0.2)

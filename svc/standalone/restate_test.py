@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pkg import local_http
+from pkg.testing.wait import WAIT_S
 from svc.standalone import ports, restate
 from svc.standalone.children import Child
 from svc.standalone.command import ROOT
@@ -35,7 +36,7 @@ async def test_restate_answers_on_its_sockets(tmp_path: Path) -> None:
     )
     process.start()
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(WAIT_S):
             for name, path in (("admin", "/health"), ("ingress", "/restate/health")):
                 while not await local_http.answers(f"unix://{state.restate_sockets / name}.sock", path):
                     assert process.restarts == 0, state.log("restate").read_text()

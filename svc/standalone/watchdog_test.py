@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pkg import local_http
 from pkg.observability import liveness
+from pkg.testing.wait import WAIT_S
 from svc.standalone.children import Child
 from svc.standalone.supervised import SupervisedProcess
 from svc.standalone.watchdog import Silence, SilenceLimits, Watchdog
@@ -104,7 +105,7 @@ async def test_a_stopped_process_is_ended_and_started_again(process: SupervisedP
         return await local_http.reacts(f"unix://{tmp_path / 's'}", "/", timeout_s=0.2)
 
     watchdog = Watchdog({"service": process}, {"service": ask}, {"service": SilenceLimits(1.0, 20.0)})
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WAIT_S):
         await answering(tmp_path / "s")
         await watchdog.look()
         first = process.pid

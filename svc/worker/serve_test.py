@@ -13,6 +13,7 @@ from hypercorn.protocol.h2 import H2Protocol
 from pkg.deployments.status import Status
 from pkg.restate import hypercorn_patches, serve
 from pkg.restate.testing import RestateServer
+from pkg.testing.wait import WAIT_S
 from pkg.workflows.objects import SLOT_RELEASE
 from sealift.workflow.v1.workflow_pb2 import SlotRequest
 from svc.worker.app import create_app
@@ -51,7 +52,7 @@ async def test_connections_of_strangers_are_bounded(harness: WorkerHarness, monk
     try:
         many = hypercorn_patches.MAX_CONNECTIONS + 10
         held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(many)]
-        ended = await asyncio.wait_for(asyncio.gather(*(one.read() for one, _ in held), return_exceptions=True), 10)
+        ended = await asyncio.wait_for(asyncio.gather(*(one.read() for one, _ in held), return_exceptions=True), WAIT_S)
         assert all(isinstance(each, ConnectionResetError) or each == b"" for each in ended)
         for _, writer in held:
             writer.close()
@@ -62,7 +63,7 @@ async def test_connections_of_strangers_are_bounded(harness: WorkerHarness, monk
                     return up.status == 200
             return False
 
-        await harness.until(is_up, "there is room again", within_s=5)
+        await harness.until(is_up, "there is room again")
     finally:
         over.set()
         await serving
@@ -90,7 +91,7 @@ async def test_a_connection_that_breaks_costs_a_retry(harness: WorkerHarness, mo
     deployment_id = await harness.deploy()
     await harness.until(lambda: harness.running(1), "the build runs")
     await harness.deps.restate.send(SLOT_RELEASE, harness.workspace_id, SlotRequest(build_id="bld_none"))
-    await asyncio.wait_for(broken.wait(), 20)
+    await asyncio.wait_for(broken.wait(), WAIT_S)
     harness.builder.hold.set()
     await harness.ended(deployment_id, Status.READY)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pkg.testing.wait import WAIT_S
 from tests.harness import apps
 from tests.harness.login import HOSTNAME, RemoteUser
 from tests.harness.stack import Stack, finish
@@ -31,7 +32,7 @@ def curl(user: RemoteUser, path: str, *more: str) -> tuple[int, str]:
             "curl", "-sS", "--cacert", str(user.ca_file), "--resolve", f"{HOSTNAME}:{port}:127.0.0.1", "-w",
             "\n%{http_code}", *more, f"{user.url}{path}",
         ],
-        capture_output=True, text=True, timeout=30, check=False,
+        capture_output=True, text=True, timeout=WAIT_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     body, _, status = done.stdout.rpartition("\n")
@@ -74,7 +75,7 @@ def test_json_calls(stack: Stack, user: RemoteUser) -> None:
     log = stack.state / "logs" / "api.log"
     line = eventually(
         lambda: next((one for one in log.read_text().splitlines() if "asked-by-curl" in one), ""),
-        within_s=5, what="the call is logged",
+        what="the call is logged",
     )  # fmt: skip
     # the test stands on loopback, where the ingress trusts proxies: what it says of the client is passed on
     assert json.loads(line)["client_address"] == "203.0.113.7"
@@ -115,7 +116,7 @@ async def test_grpcs_own_services(user: RemoteUser, method: str) -> None:
     options = [("grpc.ssl_target_name_override", HOSTNAME), ("grpc.default_authority", f"{HOSTNAME}:{port}")]
     async with grpc.aio.secure_channel(f"127.0.0.1:{port}", roots, options) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await channel.unary_unary(f"/{method}")(b"", timeout=10)
+            await channel.unary_unary(f"/{method}")(b"", timeout=WAIT_S)
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import grpc
 import pytest
 
+from pkg.testing.wait import WAIT_S
 from sealift.ctrl.v1 import build_pb2, build_pb2_grpc, project_pb2, project_pb2_grpc
 from tests.harness import apps
 from tests.harness.checks import assert_no_file
@@ -76,7 +77,7 @@ def test_symlink_escape(stack: Stack, project: str, tmp_path: Path) -> None:
     assert "passwords" in done.err
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_three_gigabytes(stack: Stack, project: str, tmp_path: Path) -> None:
     """A context far too large is refused early, naming the limit and what is large; no archive stays."""
     directory = apps.app(tmp_path / "app")
@@ -104,7 +105,7 @@ class _Api:
         self._channel.close()
 
     def project_id(self, slug: str) -> str:
-        found = self.projects.GetProject(project_pb2.GetProjectRequest(slug=slug), metadata=self._auth, timeout=10)
+        found = self.projects.GetProject(project_pb2.GetProjectRequest(slug=slug), metadata=self._auth, timeout=WAIT_S)
         return str(found.project.project_id)
 
     def upload_url(
@@ -116,19 +117,19 @@ class _Api:
             size_bytes=len(content) if size is None else size,
         )
         made: build_pb2.GenerateUploadURLResponse
-        made = self.builds.GenerateUploadURL(request, metadata=self._auth, timeout=10)
+        made = self.builds.GenerateUploadURL(request, metadata=self._auth, timeout=WAIT_S)
         return made
 
     def create_build(self, project_id: str, path: str) -> build_pb2.CreateBuildResponse:
         context = build_pb2.BuildContext(build_context_path=path)
         request = build_pb2.CreateBuildRequest(project_id=project_id, build_context=context)
-        made: build_pb2.CreateBuildResponse = self.builds.CreateBuild(request, metadata=self._auth, timeout=10)
+        made: build_pb2.CreateBuildResponse = self.builds.CreateBuild(request, metadata=self._auth, timeout=WAIT_S)
         return made
 
 
 def _put(url: str, content: bytes) -> int:
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=WAIT_S)
     try:
         connection.request("PUT", f"{parts.path}?{parts.query}", body=content)
         return connection.getresponse().status

@@ -12,7 +12,7 @@ from tests.harness import apps, buildkitd
 from tests.harness.stack import Stack, finish
 from tests.harness.wait import eventually
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 STEP = 'RUN ["/bin/sh", "-c", "echo compiling"]'
 

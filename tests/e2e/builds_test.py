@@ -82,7 +82,7 @@ def test_a_build_that_fails_and_one_that_is_cancelled(stack: Stack, project: str
     def status() -> str:
         return str(stack.sealift("build", "show", build_id, "--json").last_json["status"])
 
-    eventually(lambda: status() == "running", within_s=30, what="the build runs")
+    eventually(lambda: status() == "running", what="the build runs")
     refused = stack.sealift("deploy", "--build", build_id, "--project", project)
     assert (refused.code, "[build.not_finished" in refused.err) == (1, True)
     assert stack.sealift("cancel", build_id).code == 0

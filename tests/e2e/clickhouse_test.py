@@ -59,13 +59,13 @@ def test_a_server_that_is_away_costs_lines_and_not_the_deploy(
     running = (
         "SELECT b.id FROM builds b JOIN projects p ON p.id = b.project_id WHERE p.slug = ? AND b.status = 'running'"
     )
-    ((build_id,),) = eventually(lambda: stack.rows(running, project), within_s=30, what="the build runs")
-    eventually(lambda: "before" in stack.sealift("logs", build_id, "--build").out, within_s=20, what="a line")
+    ((build_id,),) = eventually(lambda: stack.rows(running, project), what="the build runs")
+    eventually(lambda: "before" in stack.sealift("logs", build_id, "--build").out, what="a line")
     server.kill()
     try:
         eventually(
             lambda: "build log not stored" in (stack.state / "logs" / "worker.log").read_text(),
-            within_s=20, what="the worker meets the fault",
+            what="the worker meets the fault",
         )  # fmt: skip
     finally:
         server.start()

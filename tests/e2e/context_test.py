@@ -154,7 +154,7 @@ def test_events_written_into_the_directory_itself(stack: Stack, project: str, tm
         ["/bin/sh", "-c", "while :; do echo a line of a log >> dev.log; done"], cwd=directory, start_new_session=True
     )
     try:
-        eventually((directory / "dev.log").exists, within_s=5, what="the log is written")
+        eventually((directory / "dev.log").exists, what="the log is written")
         with (directory / "events.jsonl").open("wb") as events:
             code = subprocess.run(
                 [sys.executable, "-m", "sealift.cli.main", "deploy", "--json"], cwd=directory, stdout=events,

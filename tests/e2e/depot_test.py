@@ -16,7 +16,7 @@ from pkg.registry.testing import PULLER, PUSHER, DockerRegistry
 from tests.harness import apps
 from tests.harness.stack import Stack
 
-START_TIMEOUT_S = 30
+START_TIMEOUT_S = 90
 
 
 class Elsewhere:

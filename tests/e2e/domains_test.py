@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pkg.domains.testing import DnsServer, dns_server
+from pkg.testing.wait import WAIT_S
 from tests.harness import apps
 from tests.harness.background import in_background
 from tests.harness.http import Answer, get
@@ -56,7 +57,7 @@ def _add(stack: Stack, zone: DnsServer, project: str, hostname: str = WWW, *more
 
 @contextlib.contextmanager
 def _kept_connection(stack: Stack, hostname: str) -> Iterator[http.client.HTTPConnection]:
-    connection = http.client.HTTPConnection("127.0.0.1", stack.ingress_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", stack.ingress_port, timeout=WAIT_S)
     connection.connect()
     own = connection.sock.getsockname()
     yield connection
@@ -80,7 +81,6 @@ def test_a_domain_goes_where_the_app_goes(stack: Stack, zone: DnsServer, project
             if (shown := stack.sealift("domains", "show", WWW, "--json")).code == 0
             else None
         ),
-        within_s=10,
         what="the domain is recorded",
     )
     assert _at(stack).status == 404
@@ -89,7 +89,7 @@ def test_a_domain_goes_where_the_app_goes(stack: Stack, zone: DnsServer, project
         added = finish(waiting)
         assert added.code == 0, added.err
         assert f"waiting: There is no TXT record _sealift-challenge.{WWW}." in added.err
-        eventually(lambda: _at(stack).body == "one", within_s=10, what="the domain answers")
+        eventually(lambda: _at(stack).body == "one", what="the domain answers")
     apps.edit(directory, "two")
     second = stack.deploy(directory, project)
     assert second.code == 0
@@ -98,13 +98,13 @@ def test_a_domain_goes_where_the_app_goes(stack: Stack, zone: DnsServer, project
     assert stack.sealift("rollback", "--project", project).code == 0
     assert _at(stack).body == "one"
     assert stack.sealift("stop", "--live", "--project", project, "--yes").code == 0
-    eventually(lambda: _at(stack).status == 503, within_s=5, what="it says that the app is stopped")
+    eventually(lambda: _at(stack).status == 503, what="it says that the app is stopped")
     assert stack.sealift("promote", "--project", project, "--yes").code == 0
-    eventually(lambda: _at(stack).status == 200, within_s=5, what="it answers again")
+    eventually(lambda: _at(stack).status == 200, what="it answers again")
     with _kept_connection(stack, own):
         removed = stack.sealift("domains", "rm", WWW, "--yes")
         assert removed.code == 0, removed.err
-        eventually(lambda: _at(stack).status == 404, within_s=5, what="nothing answers there")
+        eventually(lambda: _at(stack).status == 404, what="nothing answers there")
 
 
 def test_it_answers_by_https(stack: Stack, zone: DnsServer, project: str, tmp_path: Path) -> None:
@@ -119,12 +119,12 @@ def test_it_answers_by_https(stack: Stack, zone: DnsServer, project: str, tmp_pa
         answer = ask(stack.endpoints["ingress_tls"], "secure.shop.test", authority=str(authority[0][0]))
         return answer == (200, "hello")
 
-    eventually(answers, within_s=30, what="HTTPS answers with the domain's certificate")
+    eventually(answers, what="HTTPS answers with the domain's certificate")
     _add(stack, zone, project, "*.wild.shop.test")
-    eventually(lambda: _at(stack, "any.wild.shop.test").body == "hello", within_s=10, what="the wildcard answers")
+    eventually(lambda: _at(stack, "any.wild.shop.test").body == "hello", what="the wildcard answers")
     for hostname in ("secure.shop.test", "*.wild.shop.test"):
         assert stack.sealift("domains", "rm", hostname, "--yes").code == 0
-    eventually(lambda: not answers(), within_s=30, what="the removed name has no certificate")
+    eventually(lambda: not answers(), what="the removed name has no certificate")
 
 
 def test_kill_of_the_api_loses_no_domain(stack: Stack, zone: DnsServer, project: str, tmp_path: Path) -> None:
@@ -134,5 +134,5 @@ def test_kill_of_the_api_loses_no_domain(stack: Stack, zone: DnsServer, project:
     assert shown.code == 0, shown.err
     stack.kill("api")
     _set(zone, shown.last_json["records"])
-    eventually(lambda: _at(stack, "killed.shop.test").body == "hello", within_s=40, what="the domain answers")
+    eventually(lambda: _at(stack, "killed.shop.test").body == "hello", what="the domain answers")
     assert stack.sealift("domains", "rm", "killed.shop.test", "--yes").code == 0

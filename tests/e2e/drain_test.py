@@ -30,7 +30,7 @@ def test_an_upgrade_loses_no_deploy(stack: Stack, tmp_path: Path) -> None:
     running = stack.start_cli("deploy", str(_slow(tmp_path / "runs", 3)), "--project", "runs", "--json")
     first = _building(stack)
     draining = stack.start_command("drain")
-    eventually(lambda: _is_draining(stack), within_s=20, what="the drain is active")
+    eventually(lambda: _is_draining(stack), what="the drain is active")
     queued = stack.deploy(apps.app(tmp_path / "waits", "two"), "waits", "--detach")
     assert queued.code == 0, queued.err
     assert "queued: the server is being upgraded; it starts afterwards" in queued.out
@@ -75,9 +75,9 @@ def test_interrupted_or_out_of_time(stack: Stack, project: str, tmp_path: Path) 
     stuck = stack.start_cli("deploy", str(_slow(tmp_path / "stuck", 60)), "--project", project, "--json")
     slow = _building(stack)
     draining = stack.start_command("drain")
-    eventually(lambda: _is_draining(stack), within_s=20, what="the drain is active")
+    eventually(lambda: _is_draining(stack), what="the drain is active")
     waiting = stack.start_cli("deploy", str(apps.app(tmp_path / "other")), "--project", other, "--json")
-    eventually(lambda: _pending(stack), within_s=20, what="a deploy waits")
+    eventually(lambda: _pending(stack), what="a deploy waits")
     draining.send_signal(signal.SIGINT)
     assert finish(draining).code == 130
     done = finish(waiting)
@@ -92,7 +92,7 @@ def test_interrupted_or_out_of_time(stack: Stack, project: str, tmp_path: Path) 
     assert "is cancelled" in stack.sealift("cancel", late).err
     assert stack.command("drain", "--undo").returncode == 0
     assert not _is_draining(stack)
-    eventually(lambda: _invocations(stack, late) != [(None,)], within_s=10, what="the outbox is emptied")
+    eventually(lambda: _invocations(stack, late) != [(None,)], what="the outbox is emptied")
     assert stack.status_of(late) == "cancelled"
 
 
@@ -128,14 +128,14 @@ def test_an_operators_drain_outlives_restarts(stack: Stack, project: str, tmp_pa
     ident = queued.last_json["deployment_id"]
 
     os.kill(stack.process("supervisor").pid, signal.SIGKILL)
-    eventually(lambda: read_pidfile(stack.state / "run/api.pid") is None, within_s=10, what="its children end")
+    eventually(lambda: read_pidfile(stack.state / "run/api.pid") is None, what="its children end")
     cut_off = stack.start_command("up")
     os.kill(stack.process("supervisor").pid, signal.SIGKILL)
     cut_off.communicate()
     assert _active(stack) == both
 
     stack.up()
-    eventually(lambda: _active(stack) == both[:1], within_s=30, what="the upgrade's drain is ended")
+    eventually(lambda: _active(stack) == both[:1], what="the upgrade's drain is ended")
     stack.kill("api", "worker")
     eventually(stack.is_ready, within_s=60, what="every process works again")
     shown = stack.command("status").stdout
@@ -158,7 +158,7 @@ def _slow(directory: Path, seconds: int) -> Path:
 def _building(stack: Stack) -> str:
     """The deployment whose build runs; waits for one."""
     query = "SELECT deployment_id FROM builds WHERE status = 'running'"
-    return str(eventually(lambda: stack.rows(query), within_s=30, what="a build runs")[0][0])
+    return str(eventually(lambda: stack.rows(query), what="a build runs")[0][0])
 
 
 def _pending(stack: Stack) -> bool:

@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from pkg.docker.sdk import open_client
+from pkg.testing.wait import WAIT_S
 from svc.krane.testing.engine import python_image_name
 from tests.harness import apps
 from tests.harness.grpc_app import channel, grpc_app, trailers
@@ -50,7 +51,7 @@ class Calls:
             unary = connected.unary_unary("/t.Echo/Unary")
             while not self._ended.is_set():
                 try:
-                    self.answers[unary(b"", timeout=20).decode().partition(":")[0]] += 1
+                    self.answers[unary(b"", timeout=WAIT_S).decode().partition(":")[0]] += 1
                 except grpc.RpcError as error:
                     self.failures.append(str(error))
 
@@ -67,24 +68,24 @@ def test_grpc_works_end_to_end(stack: Stack, project: str, tmp_path: Path, base_
     authority = re.findall(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", chain[0], re.DOTALL)[-1]
     for connected in (channel(address, hostname), channel(tls, hostname, ca_pem=authority.encode())):
         with connected:
-            answer, call = connected.unary_unary("/t.Echo/Unary").with_call(b"hi", timeout=20)
+            answer, call = connected.unary_unary("/t.Echo/Unary").with_call(b"hi", timeout=WAIT_S)
             assert answer == b"one:hi"
             assert 10 < int(trailers(call)["x-deadline"]) <= 20
-            assert list(connected.unary_stream("/t.Echo/Down")(b"3", timeout=20)) == [b"0", b"1", b"2"]
-            assert connected.stream_unary("/t.Echo/Up")(iter([b"a", b"bc"]), timeout=20) == b"3"
-            both = connected.stream_stream("/t.Echo/Both")(iter([b"x", b"y"]), timeout=20)
+            assert list(connected.unary_stream("/t.Echo/Down")(b"3", timeout=WAIT_S)) == [b"0", b"1", b"2"]
+            assert connected.stream_unary("/t.Echo/Up")(iter([b"a", b"bc"]), timeout=WAIT_S) == b"3"
+            both = connected.stream_stream("/t.Echo/Both")(iter([b"x", b"y"]), timeout=WAIT_S)
             assert list(both) == [b"x", b"y"]
             with pytest.raises(grpc.RpcError) as caught:
-                connected.unary_unary("/t.Echo/Fail")(b"", timeout=20)
+                connected.unary_unary("/t.Echo/Fail")(b"", timeout=WAIT_S)
             assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "full")
 
     with Calls(address, hostname) as calls:
-        eventually(lambda: calls.answers["one"] > 50, within_s=20, what="calls of version one")
+        eventually(lambda: calls.answers["one"] > 50, what="calls of version one")
         second = stack.deploy(grpc_app(tmp_path / "app", base_image, "two"), project, timeout_s=240)
-        eventually(lambda: calls.answers["two"] > 50, within_s=20, what="calls of version two")
+        eventually(lambda: calls.answers["two"] > 50, what="calls of version two")
         before = calls.answers["one"]
         back = stack.sealift("rollback", "--project", project)
-        eventually(lambda: calls.answers["one"] > before + 50, within_s=20, what="version one again")
+        eventually(lambda: calls.answers["one"] > before + 50, what="version one again")
     assert (second.code, back.code) == (0, 0), second.err + back.err
     assert calls.failures == []
 
@@ -93,10 +94,10 @@ def test_grpc_works_end_to_end(stack: Stack, project: str, tmp_path: Path, base_
 
     def told() -> grpc.RpcError | None:
         with channel(address, hostname) as connected, pytest.raises(grpc.RpcError) as caught:
-            connected.unary_unary("/t.Echo/Unary")(b"", timeout=20)
+            connected.unary_unary("/t.Echo/Unary")(b"", timeout=WAIT_S)
         return caught.value if "is stopped" in (caught.value.details() or "") else None
 
-    error = eventually(told, within_s=10, what="callers are told that the app is stopped")
+    error = eventually(told, what="callers are told that the app is stopped")
     assert error.code() is grpc.StatusCode.UNAVAILABLE
 
 

@@ -12,9 +12,7 @@ from tests.harness.wait import eventually
 def test_apps_and_the_api_answer_by_https(stack: Stack, project: str, tmp_path: Path) -> None:
     """The same answer as by plain HTTP, which is not redirected; unknown names are refused."""
     address = stack.endpoints["ingress_tls"]
-    eventually(
-        lambda: "*.sealift.localhost" in names(shown(address, "any.sealift.localhost")), within_s=30, what="HTTPS"
-    )
+    eventually(lambda: "*.sealift.localhost" in names(shown(address, "any.sealift.localhost")), what="HTTPS")
     result = stack.deploy(apps.app(tmp_path / "app"), project)
     assert result.code == 0
     assert ask(address, f"{project}.sealift.localhost") == (200, get(stack.url(project)).body)

@@ -4,6 +4,7 @@ import http.client
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pkg.testing.wait import WAIT_S
 from tests.harness import apps
 from tests.harness.http import get_by_socket
 from tests.harness.stack import Stack
@@ -31,7 +32,7 @@ TOML = '[run.health_check]\npath = "/cgi-bin/site"\nstart_timeout_s = 20\n'
 def ask(url: str, query: str = "", *, method: str = "GET", headers: dict[str, str] | None = None) -> tuple[int, str]:
     """Status and body of one request to the site."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection("127.0.0.1", parts.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", parts.port, timeout=WAIT_S)
     try:
         connection.request(method, f"/cgi-bin/site?{query}", headers={"Host": parts.netloc, **(headers or {})})
         answer = connection.getresponse()
@@ -75,5 +76,5 @@ def test_connections_are_shared_with_an_app_that_keeps_them(stack: Stack, projec
         assert stack.get(project).status == 200
     admin = stack.state / "run" / "envoy.sock"
     key = f"sealift.share.{done.last_json['deployment_id']}"
-    eventually(lambda: key in get_by_socket(admin, "/runtime").body, within_s=15, what="requests share connections")
+    eventually(lambda: key in get_by_socket(admin, "/runtime").body, what="requests share connections")
     assert stack.get(project).status == 200

@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 
+from pkg.testing.wait import WAIT_S
 from sealift.ctrl.v1 import ctrl_pb2, ctrl_pb2_grpc
 from tests.harness import apps
 from tests.harness.log_fields import allowed
@@ -35,7 +36,7 @@ def _server_instance(stack: Stack) -> str:
     key = (stack.state / "secrets" / "admin.key").read_text().strip()
     with grpc.insecure_channel(stack.endpoints["api"]) as channel:
         info = ctrl_pb2_grpc.CtrlServiceStub(channel).GetServerInfo(
-            ctrl_pb2.GetServerInfoRequest(), metadata=[("authorization", f"Bearer {key}")], timeout=10
+            ctrl_pb2.GetServerInfoRequest(), metadata=[("authorization", f"Bearer {key}")], timeout=WAIT_S
         )
     return str(info.instance_id)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from pkg.testing.wait import WAIT_S
 from tests.harness import apps
 from tests.harness.stack import Stack
 from tests.harness.wait import eventually
@@ -14,7 +15,7 @@ Samples = dict[tuple[str, str], float]
 
 def _read(address: str, label: str = "outcome") -> Samples:
     """Samples by name and the value of one label, summed over the others."""
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=WAIT_S) as answer:
         text = answer.read().decode()
     found: Samples = {}
     for family in text_string_to_metric_families(text):
@@ -36,7 +37,7 @@ def test_deploys_and_builds_by_outcome_and_duration(stack: Stack, project: str, 
     assert stack.deploy(apps.app(tmp_path / "bad", build="RUN exit 7"), project).code != 0
     eventually(
         lambda: _more(before, _read(worker), "sealift_deploy_duration_seconds_count", "failed") == 1,
-        within_s=10, what="the failed deploy is counted",
+        what="the failed deploy is counted",
     )  # fmt: skip
     after = _read(worker)
     for name, outcomes in (("deploy", ("ready", "failed")), ("build", ("succeeded", "failed"))):

@@ -36,12 +36,12 @@ def test_a_switch_onto_an_adopted_port_loses_no_request(stack: Stack, project: s
     """From the port it was handed to another one, and back by rollback, under steady load with zero failed requests."""
     assert stack.deploy(apps.app(tmp_path / "app", "one"), project).code == 0
     with Load(stack.url(project)) as load:
-        eventually(lambda: load.bodies["one"] > 20, within_s=10, what="load on version one")
+        eventually(lambda: load.bodies["one"] > 20, what="load on version one")
         deployed = stack.deploy(apps.app(tmp_path / "next", "two", command=SERVE.format(port=3000)), project)
-        eventually(lambda: load.bodies["two"] > 50, within_s=10, what="load on the adopted port")
+        eventually(lambda: load.bodies["two"] > 50, what="load on the adopted port")
         before = load.bodies["one"]
         rolled_back = stack.sealift("rollback", "--project", project)
-        eventually(lambda: load.bodies["one"] > before + 50, within_s=10, what="load on version one again")
+        eventually(lambda: load.bodies["one"] > before + 50, what="load on version one again")
     assert deployed.code == 0, deployed.err
     assert any("[run] port = 3000" in notice for notice in deployed.last_json["notices"])
     assert rolled_back.code == 0, rolled_back.err

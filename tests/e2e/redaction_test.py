@@ -24,7 +24,7 @@ from pkg.storage.s3.testing import ACCESS_KEY_ID, ACCESS_KEY_SECRET, REGION, Swi
 from tests.harness import apps, buildkitd
 from tests.harness.stack import Stack
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 BUILD_SECRET = 'tok-4711 "quoted" & more'
 # Signatures of URLs: of S3, and of the store on the disk.

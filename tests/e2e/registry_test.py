@@ -12,7 +12,7 @@ from tests.harness import apps, engine
 from tests.harness.stack import Stack, finish
 from tests.harness.wait import eventually
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 # takes a registry a moment, so that it can be met while it receives
 LARGE = "RUN dd if=/dev/urandom of=/large bs=1M count=64"
@@ -78,7 +78,7 @@ def test_what_was_built_runs_from_the_registry(
     assert stack.deploy(directory, project).code == 0
     assert stack.get(project).body == "two"
     assert stack.sealift("stop", ident).code == 0
-    eventually(lambda: not stack.containers(ident), within_s=20, what="the first version has stopped")
+    eventually(lambda: not stack.containers(ident), what="the first version has stopped")
     engine.remove_image(stack.engine_socket, name)
     registry.scopes.clear()
     back = stack.sealift("rollback", "--to", ident, "--project", project)
@@ -123,7 +123,7 @@ def test_kill_9_of_the_worker_during_a_push(
     registry.halt()
     try:
         stack.kill("worker")
-        eventually(lambda: stack.process("worker"), within_s=30, what="the worker is back")
+        eventually(lambda: stack.process("worker"), what="the worker is back")
     finally:
         registry.resume()
     done = finish(cli)

@@ -38,7 +38,7 @@ def test_restore(stack: Stack, tmp_path: Path) -> None:
     # under way while the backup is made: a part of it, as everything else
     starting = apps.app(tmp_path / "slow", command=f"sleep 5; {SERVE}", build="STOPSIGNAL SIGKILL")
     slow = stack.deploy(starting, "slow", "--detach").last_json["deployment_id"]
-    eventually(lambda: stack.containers(slow), within_s=20, what="an instance starts")
+    eventually(lambda: stack.containers(slow), what="an instance starts")
     assert stack.status_of(slow) == "deploying"
 
     _stop_serving_on(stack)
@@ -52,7 +52,7 @@ def test_restore(stack: Stack, tmp_path: Path) -> None:
     late_key = stack.sealift("keys", "create", "late", "--role", "deploy").out.strip()
     unknown = [_deploy(stack, tmp_path, "web", "three"), _deploy(stack, tmp_path, "later", "later")]
     assert stack.sealift("stop", live).code == 0
-    eventually(lambda: not stack.containers(live), within_s=30, what="the live one of then is stopped")
+    eventually(lambda: not stack.containers(live), what="the live one of then is stopped")
 
     _stop_serving_on(stack)
     # without --apps: if only the directory was lost, the containers still run
@@ -64,11 +64,11 @@ def test_restore(stack: Stack, tmp_path: Path) -> None:
     assert restored.returncode == 0, restored.stderr
     stack.up()
 
-    eventually(lambda: stack.get("web").body == "two sealed", within_s=20, what="the live one of then is live again")
+    eventually(lambda: stack.get("web").body == "two sealed", what="the live one of then is live again")
     for ident in unknown:
-        eventually(lambda i=ident: not stack.containers(i), within_s=20, what=f"{ident} is removed")  # type: ignore[misc]
+        eventually(lambda i=ident: not stack.containers(i), what=f"{ident} is removed")  # type: ignore[misc]
     assert stack.get("later").status == 404
-    eventually(lambda: stack.status_of(slow) == "ready", within_s=30, what="what was under way then ends now")
+    eventually(lambda: stack.status_of(slow) == "ready", what="what was under way then ends now")
     assert stack.get("slow").body == "hello"
     assert len(stack.containers(slow)) == 1
     assert_no_orphans(stack)
@@ -97,7 +97,7 @@ def _stop_serving_on(stack: Stack) -> None:
     """What `systemctl stop` does to a supervisor with --keep-serving."""
     supervisor = stack.process("supervisor")
     os.kill(supervisor.pid, signal.SIGUSR1)
-    eventually(lambda: not (stack.state / "run" / "supervisor.pid").exists(), within_s=40, what="the services ended")
+    eventually(lambda: not (stack.state / "run" / "supervisor.pid").exists(), what="the services ended")
 
 
 def _run_documented(program: str, flag: str, stack: Stack, archive: Path) -> None:

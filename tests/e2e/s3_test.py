@@ -19,6 +19,7 @@ from dev.build_backend import variables
 from dev.build_backend.__main__ import main
 from pkg.builders.testing import SHELL, context
 from pkg.storage.s3.testing import ACCESS_KEY_ID, ACCESS_KEY_SECRET, REGION, S3Front, SwiftServer, fronted_in_thread
+from pkg.testing.wait import WAIT_S
 from sealift.ctrl.v1 import build_pb2, build_pb2_grpc, project_pb2, project_pb2_grpc
 from tests.harness import apps
 from tests.harness.stack import Stack, finish
@@ -69,7 +70,7 @@ class Client:
         self._auth = (("authorization", f"Bearer {(stack.state / 'secrets/admin.key').read_text().strip()}"),)
         self._builds = build_pb2_grpc.BuildServiceStub(self._channel)
         projects = project_pb2_grpc.ProjectServiceStub(self._channel)
-        found = projects.GetProject(project_pb2.GetProjectRequest(slug=slug), metadata=self._auth, timeout=10)
+        found = projects.GetProject(project_pb2.GetProjectRequest(slug=slug), metadata=self._auth, timeout=WAIT_S)
         self.project_id = found.project.project_id
 
     def close(self) -> None:
@@ -80,7 +81,7 @@ class Client:
             project_id=self.project_id, sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content)
         )
         made: build_pb2.GenerateUploadURLResponse
-        made = self._builds.GenerateUploadURL(request, metadata=self._auth, timeout=10)
+        made = self._builds.GenerateUploadURL(request, metadata=self._auth, timeout=WAIT_S)
         return made
 
     def build(self, path: str) -> build_pb2.Build:
@@ -88,11 +89,11 @@ class Client:
         request = build_pb2.CreateBuildRequest(
             project_id=self.project_id, build_context=build_pb2.BuildContext(build_context_path=path)
         )
-        made = self._builds.CreateBuild(request, metadata=self._auth, timeout=10).build
+        made = self._builds.CreateBuild(request, metadata=self._auth, timeout=WAIT_S).build
 
         def ended() -> build_pb2.Build | None:
             asked = build_pb2.GetBuildRequest(build_id=made.build_id)
-            build: build_pb2.Build = self._builds.GetBuild(asked, metadata=self._auth, timeout=10).build
+            build: build_pb2.Build = self._builds.GetBuild(asked, metadata=self._auth, timeout=WAIT_S).build
             return build if build.ended_at else None
 
         return eventually(ended, within_s=60, what="the build has ended")
@@ -107,7 +108,7 @@ def client(stack: Stack, project: str) -> Iterator[Client]:
 
 def send(url: str, content: bytes) -> int:
     parts = urlsplit(url)
-    with contextlib.closing(http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)) as connection:
+    with contextlib.closing(http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=WAIT_S)) as connection:
         connection.request("PUT", f"{parts.path}?{parts.query}", body=content)
         return connection.getresponse().status
 
@@ -205,9 +206,9 @@ def test_contexts_are_cleaned_up(stack: Stack, client: Client, front: S3Front) -
     eventually(
         lambda: stack.rows("SELECT count(*) FROM uploads") == [(0,)], within_s=60, what="the abandoned upload is gone"
     )
-    eventually(lambda: not client.announce(content).already_uploaded, within_s=10, what="the context is gone")
+    eventually(lambda: not client.announce(content).already_uploaded, what="the context is gone")
     deleted = [line for line in front.seen if line.startswith("DELETE ") and client.project_id in line]
-    eventually(lambda: len(deleted) >= 2, within_s=1, what="both objects are deleted")
+    eventually(lambda: len(deleted) >= 2, what="both objects are deleted")
 
 
 def test_no_log_has_a_key_or_a_signature(stack: Stack) -> None:

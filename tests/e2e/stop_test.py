@@ -22,12 +22,12 @@ def test_the_app_of_an_old_branch_is_ended(stack: Stack, project: str, tmp_path:
     assert stopped.code == 0, stopped.err
     assert f"{ident} is stopped" in stopped.err
     gone = eventually(
-        lambda: answer if (answer := stack.get(address)).status == 503 else None, within_s=5, what="the app is stopped"
+        lambda: answer if (answer := stack.get(address)).status == 503 else None, what="the app is stopped"
     )
     assert f"503: the app at {address}" in gone.body
     assert "is stopped" in gone.body
     assert stack.get(live).body == "two"
-    eventually(lambda: not stack.containers(ident), within_s=20, what="its containers are gone")
+    eventually(lambda: not stack.containers(ident), what="its containers are gone")
 
     assert stack.deploy(directory, project, "--env", "preview", "--branch", "pr-1").code == 0
     assert stack.get(address).body == "two"
@@ -45,7 +45,7 @@ def test_an_app_is_taken_down_and_brought_back(stack: Stack, project: str, tmp_p
     down = stack.sealift("stop", "--live", "--project", project, "--yes")
     assert down.code == 0, down.err
     assert f"visitors of {stack.url(project)}" in down.err
-    eventually(lambda: stack.get(project).status == 503, within_s=5, what="nothing is served")
+    eventually(lambda: stack.get(project).status == 503, what="nothing is served")
     told = stack.get(project)
     assert (told.headers["x-sealift-error"], "is stopped" in told.body) == ("ingress.stopped", True)
     listed = stack.sealift("projects").out.splitlines()

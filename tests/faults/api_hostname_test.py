@@ -12,7 +12,7 @@ from tests.harness.login import RemoteUser
 from tests.harness.stack import Stack, finish
 from tests.harness.wait import eventually
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_a_followed_deploy_survives(stack: Stack, project: str, user: RemoteUser
     directory = apps.app(tmp_path / "app", "one", build="RUN sleep 4")
     deploying = user.start("deploy", str(directory), "--project", project, "--json")
     ident = _begun(deploying)
-    eventually(lambda: stack.status_of(ident) == "building", within_s=30, what="the build runs")
+    eventually(lambda: stack.status_of(ident) == "building", what="the build runs")
     stack.kill(killed)
     done = finish(deploying, timeout_s=120)
     assert done.code == 0, done.err

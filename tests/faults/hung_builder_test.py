@@ -20,7 +20,7 @@ from tests.harness.stack import Stack, finish
 from tests.harness.wait import eventually
 
 pytestmark = [
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can have a private engine started"),
 ]
 

@@ -12,7 +12,7 @@ from tests.harness.stack import Stack, finish
 from tests.harness.wait import eventually
 
 PHASES = ("build", "rollout", "routing")
-ENDS_WITHIN_S = 60
+ENDS_WITHIN_S = 120
 EXIT_CODES = {"ready": 0, "cancelled": 6}
 
 _SERVE = "exec /bin/busybox httpd -f -p $PORT -h /www"
@@ -48,8 +48,8 @@ class Scene:
                 stack.enter_context(self.stack.frozen("envoy"))
             cli = self.start_deploy(*(["--detach"] if detach else []))
             try:
-                ident = eventually(self.newest, within_s=30, what="recorded")
-                eventually(lambda: self.in_phase(ident, phase), within_s=30, what=f"the deploy is in {phase}")
+                ident = eventually(self.newest, what="recorded")
+                eventually(lambda: self.in_phase(ident, phase), what=f"the deploy is in {phase}")
                 yield ident
             except BaseException as error:
                 cli.kill()
@@ -89,7 +89,7 @@ class Scene:
         found = self.stack.rows("SELECT status, error_code, error_message FROM deployments WHERE id = ?", ident)
         assert found[0][0] == status, found
 
-    def answers(self, body: str, *, within_s: float = 10) -> None:
+    def answers(self, body: str) -> None:
         """Waits until the live hostname answers it."""
         found: list[Answer] = []
 
@@ -98,7 +98,7 @@ class Scene:
             return found[0].body == body
 
         try:
-            eventually(look, within_s=within_s, what=f"{body!r} answers")
+            eventually(look, what=f"{body!r} answers")
         except AssertionError as late:
             raise AssertionError(f"{late}: {found}") from None
 
@@ -106,7 +106,7 @@ class Scene:
         """The deployment was deployed once, and no orphan of any deployment is left."""
         stack = self.stack
         assert self.newest() == ident
-        eventually(lambda: len(stack.containers(ident)) == 1, within_s=20, what="exactly one container")
+        eventually(lambda: len(stack.containers(ident)) == 1, what="exactly one container")
         assert stack.rows("SELECT name FROM deployment_steps WHERE deployment_id = ? AND ended_at IS NULL", ident) == []
         assert_no_orphans(stack)
 
@@ -123,14 +123,12 @@ def assert_no_orphans(stack: Stack) -> None:
     query = "SELECT deployment_id FROM topologies WHERE stopped = 0"
     eventually(
         lambda: _deployments_with_containers(stack) <= {row[0] for row in stack.rows(query)},
-        within_s=20,
         what="every container belongs to a deployment that should run",
     )
     joined = "SELECT r.hostname FROM routes r JOIN deployments d ON d.id = deployment_id"
     assert stack.rows(f"{joined} WHERE run_state NOT IN ('running', 'standby')") == []
     eventually(
         lambda: stack.served_hosts() == {row[0] for row in stack.rows("SELECT hostname FROM routes")},
-        within_s=20,
         what="Envoy serves the routes and no others",
     )
 

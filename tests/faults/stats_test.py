@@ -29,7 +29,7 @@ def test_requests_are_counted_once(stack: Stack, project: str, tmp_path: Path) -
             stack.kill("krane")
         if number == 20:
             stack.kill("api")
-    eventually(lambda: get(f"{url}/missing").status == 404, within_s=10, what="a path that is none")
+    eventually(lambda: get(f"{url}/missing").status == 404, what="a path that is none")
 
     eventually(stack.is_ready, within_s=WITHIN_S, what="the api works again")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pkg.testing.wait import WAIT_S
 from tests.faults.scenes import Scene, assert_no_orphans, scene
 from tests.harness import engine
 from tests.harness.load import Load
@@ -16,7 +17,7 @@ from tests.harness.wait import eventually
 AWAY_S = 10
 
 pytestmark = [
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can have a private engine started"),
 ]
 
@@ -31,7 +32,7 @@ def stack() -> Iterator[Stack]:
 def served_for(asking: Load, requests: int) -> None:
     """Waits for so many more answers, one every 20 ms."""
     wanted = asking.total + requests
-    eventually(lambda: asking.total >= wanted, within_s=requests / 50 * 3 + 10, what="load")
+    eventually(lambda: asking.total >= wanted, within_s=requests / 50 * 3 + WAIT_S, what="load")
 
 
 @pytest.mark.parametrize("loses_state", [False, True], ids=["alone", "its state lost"])
@@ -61,9 +62,9 @@ def test_envoy_killed_while_the_engine_hangs_and_krane_is_new(stack: Stack, proj
     here = scene(stack, project, tmp_path / "app")
     with stack.frozen("engine"):
         stack.kill("krane", "envoy")
-        here.answers("one", within_s=8)
+        here.answers("one")
         stack.kill("envoy")
-        here.answers("one", within_s=2)
+        here.answers("one")
     still_works(stack, here)
 
 
@@ -75,7 +76,7 @@ def test_engine_killed_with_krane_down(stack: Stack, project: str, tmp_path: Pat
             stack.kill("krane")
             stack.signal("engine", signal.SIGKILL)
             served_for(asking, 100)
-        eventually(lambda: engine.answers(stack.engine_socket), within_s=30, what="the next engine answers")
+        eventually(lambda: engine.answers(stack.engine_socket), what="the next engine answers")
         served_for(asking, 100)
     assert asking.failures == []
     still_works(stack, here)
@@ -101,10 +102,8 @@ def test_status_tells_that_the_engine_hangs(stack: Stack, project: str, tmp_path
 
     assert "last seen" not in shown()
     with stack.frozen("engine"):
-        status = eventually(
-            lambda: text if "last seen" in (text := shown()) else "", within_s=40, what="the status says so"
-        )
+        status = eventually(lambda: text if "last seen" in (text := shown()) else "", what="the status says so")
         assert "healthy according to probes  last seen" in status
         assert "the engine of region local does not answer: it hangs" in status
         assert stack.get(project).body == "one"
-    eventually(lambda: "last seen" not in shown(), within_s=40, what="it is known again")
+    eventually(lambda: "last seen" not in shown(), what="it is known again")

@@ -8,9 +8,7 @@ from tests.harness.wait import eventually
 
 def assert_nothing_left(stack: Stack, deployment_id: str) -> None:
     """Assert that the deployment has no container, no route and no secrets left."""
-    eventually(
-        lambda: not stack.containers(deployment_id), within_s=30, what=f"no container of {deployment_id} is left"
-    )
+    eventually(lambda: not stack.containers(deployment_id), what=f"no container of {deployment_id} is left")
     assert stack.rows("SELECT hostname FROM routes WHERE deployment_id = ?", deployment_id) == []
     sealed = "SELECT secret_id FROM build_secrets JOIN builds ON builds.id = build_id WHERE deployment_id = ?"
     assert stack.rows(sealed, deployment_id) == []

@@ -11,7 +11,7 @@ from pkg.docker.sdk import open_client
 from pkg.images import ImageRef
 from tests.harness.http import get_by_socket
 
-TIMEOUT_S = 30
+TIMEOUT_S = 60
 
 
 def answers(socket: str) -> bool:

@@ -7,7 +7,8 @@ from collections import Counter
 from types import TracebackType
 from urllib.parse import urlsplit
 
-MAX_S = 60.0
+MAX_S = 300.0
+ANSWER_WITHIN_S = 30.0
 
 
 class Load:
@@ -82,7 +83,7 @@ class Load:
         connection.close()
 
     def _connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection(*self._address, timeout=5)
+        return http.client.HTTPConnection(*self._address, timeout=ANSWER_WITHIN_S)
 
     def _note(self, status: int, body: str, took_s: float = 0.0) -> None:
         with self._lock:

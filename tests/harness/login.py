@@ -35,11 +35,9 @@ class RemoteUser:
         address = str(stack.endpoints["ingress_tls"])
         home.mkdir()
         ca_file = home / "ca.pem"
-        ca_file.write_text(eventually(lambda: stack.sealift("trust", "--pem").out, within_s=30, what="an authority"))
+        ca_file.write_text(eventually(lambda: stack.sealift("trust", "--pem").out, what="an authority"))
         authority = ca_file.read_text()
-        eventually(
-            lambda: ask(address, HOSTNAME, authority=authority)[0], within_s=30, what="HTTPS at the api's hostname"
-        )
+        eventually(lambda: ask(address, HOSTNAME, authority=authority)[0], what="HTTPS at the api's hostname")
         key = (stack.state / "secrets" / "admin.key").read_text().strip()
         return cls(stack, home, f"https://{HOSTNAME}:{address.rpartition(':')[2]}", ca_file, key)
 

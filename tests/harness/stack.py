@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pkg.testing.ports import free_ports
+from pkg.testing.wait import WAIT_S
 from svc.standalone.process import Identity, is_alive, read_pidfile
 from tests.harness import engine
 from tests.harness.http import Answer, get, get_by_socket
@@ -21,7 +22,7 @@ from tests.harness.wait import eventually
 
 ROOT = Path(__file__).parents[2]
 PROCESSES = ("api", "worker", "krane", "restate", "envoy")
-READY_WITHIN_S = 90
+READY_WITHIN_S = 180
 LOG_TAIL_LINES = 60
 
 
@@ -213,7 +214,7 @@ class Stack:
     def process(self, name: str) -> Identity:
         """The process by its name in the status table; waits while it restarts."""
         pidfile = self.state / "run" / f"{name}.pid"
-        return eventually(lambda: read_pidfile(pidfile), within_s=30, what=f"{name} runs")
+        return eventually(lambda: read_pidfile(pidfile), what=f"{name} runs")
 
     def signal(self, name: str, number: signal.Signals) -> Identity:
         """Sends a signal to one process."""
@@ -235,7 +236,7 @@ class Stack:
         """kill -9, and wait until each has ended (not until it is restarted)."""
         killed = [self.signal(process, signal.SIGKILL) for process in processes]
         for process in killed:
-            eventually(lambda v=process: not is_alive(v), within_s=10, what="a killed process has ended")  # type: ignore[misc]
+            eventually(lambda v=process: not is_alive(v), what="a killed process has ended")  # type: ignore[misc]
 
     def containers(self, deployment_id: str = "") -> list[dict[str, Any]]:
         """App containers of this installation, running or not, as the engine lists them."""
@@ -260,14 +261,14 @@ class Stack:
         """Query the control database."""
         import sqlite3
 
-        with sqlite3.connect(f"file:{self.state}/control.db?mode=ro", uri=True, timeout=10) as connection:
+        with sqlite3.connect(f"file:{self.state}/control.db?mode=ro", uri=True, timeout=WAIT_S) as connection:
             return list(connection.execute(statement, values))
 
     def change(self, statement: str, *values: object) -> None:
         """Change rows of the control database, for what only time would do."""
         import sqlite3
 
-        with contextlib.closing(sqlite3.connect(self.state / "control.db", timeout=10)) as connection, connection:
+        with contextlib.closing(sqlite3.connect(self.state / "control.db", timeout=WAIT_S)) as connection, connection:
             connection.execute(statement, values)
 
     def status_of(self, deployment_id: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from cryptography import x509
 
-TIMEOUT_S = 10
+TIMEOUT_S = 60
 
 
 @contextlib.contextmanager

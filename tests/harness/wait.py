@@ -4,12 +4,14 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from pkg.testing.wait import WAIT_S
+
 T = TypeVar("T")
 
 _INTERVAL_S = 0.02
 
 
-def eventually(look: Callable[[], T | None], *, within_s: float, what: str) -> T:
+def eventually(look: Callable[[], T | None], *, what: str, within_s: float = WAIT_S) -> T:
     """The first truthy value that `look` returns. On timeout, fails with `what`."""
     deadline = time.monotonic() + within_s
     last: object = None

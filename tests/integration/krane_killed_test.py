@@ -138,7 +138,7 @@ async def rig(kubernetes_plane: ControlPlane) -> AsyncIterator[Rig]:  # noqa: F8
         kubernetes_plane.kubectl("delete", "namespace", "-l", ours, "--wait=false")
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_killed_at_each_write(rig: Rig) -> None:
     """The next process finishes what this one had begun: so many Pods as wanted, each once; in the end nothing."""
     for number, (what, pattern) in enumerate(WRITES.items(), 1):

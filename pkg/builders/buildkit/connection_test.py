@@ -20,13 +20,14 @@ from pkg.config import Secret
 from pkg.registry import RegistryConfig
 from pkg.registry.testing import PULLER, DockerRegistry
 from pkg.testing.certificates import Authority
+from pkg.testing.wait import WAIT_S
 
 REGISTRY = RegistryConfig(url="127.0.0.1:9/apps", password=Secret("x"))
 
 
 async def problem(config: BuildkitConfig) -> str:
     with pytest.raises(BuilderUnavailable) as caught:
-        await asyncio.wait_for(config.open(REGISTRY).check(), 15)
+        await asyncio.wait_for(config.open(REGISTRY).check(), WAIT_S)
     assert caught.value.kind is FailureKind.BUILDER_LOST
     return caught.value.message
 
@@ -130,7 +131,7 @@ async def test_a_build_says_it_too(build: Build, tmp_path: Path) -> None:
     """Promise: a build that finds no daemon says why, and is retried."""
     away = BuildkitConfig(address=f"unix://{tmp_path}/none.sock").open(REGISTRY)
     with pytest.raises(BuilderUnavailable, match=rf"there is no {tmp_path}/none\.sock"):
-        await asyncio.wait_for(build(SHELL, using=away), 20)
+        await asyncio.wait_for(build(SHELL, using=away), WAIT_S)
 
 
 async def test_new_certificates_need_no_restart(

@@ -18,6 +18,7 @@ from pkg.registry import RegistryConfig
 from pkg.registry.testing import DockerRegistry
 from pkg.registry.testing_front import faulty_front, refusal
 from pkg.storage.disk import DiskStore
+from pkg.testing.wait import WAIT_S
 
 STAGES = SHELL.replace("scratch", "scratch AS made") + "FROM scratch\nCOPY --from=made /dist/app /app\n"
 BIG = SHELL + "# a comment that makes it long\n" * 2000  # 62 kB
@@ -123,7 +124,7 @@ async def test_a_machine_that_vanishes(build: Build, front: Front) -> None:
     await sink.saw("begun")
     await front.vanish()
     with pytest.raises(BuilderUnavailable, match=r"build\.builder_lost"):
-        await asyncio.wait_for(building, 30)
+        await asyncio.wait_for(building, WAIT_S)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +196,7 @@ async def test_a_registry_that_goes_away_in_the_middle_of_a_push(
         name = build_image("proj_a", f"bld_{nonce()}", config.url)
         registry.holds.clear()
         building = asyncio.create_task(build(dockerfile, using=builder, image_name=name))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(WAIT_S):
             await registry.is_holding.wait()
         registry.fault = lambda method, path: refusal(502, "UNAVAILABLE", "bad gateway")
         registry.holds.set()

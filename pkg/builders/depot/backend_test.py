@@ -22,6 +22,7 @@ from pkg.depot.testing import FAST, DepotDouble
 from pkg.projects import queries as projects
 from pkg.registry.testing import DockerRegistry
 from pkg.telemetry.events import LogStream
+from pkg.testing.wait import WAIT_S
 
 Code = grpc.StatusCode
 ENDLESS = "RUN echo begun {}; while :; do :; done\n"
@@ -39,9 +40,9 @@ async def begun(build: Build, sink: MemorySink, **fields: Any) -> "asyncio.Task[
     return task
 
 
-async def outcome_of(task: "asyncio.Task[Any]", within_s: float = 20) -> BaseException:
+async def outcome_of(task: "asyncio.Task[Any]") -> BaseException:
     """The error with which it ends."""
-    await asyncio.wait({task}, timeout=within_s)
+    await asyncio.wait({task}, timeout=WAIT_S)
     assert task.done(), "the build did not end"
     if task.cancelled():
         return asyncio.CancelledError()
@@ -111,7 +112,7 @@ async def test_a_cancel_is_told_as_such(
     """Promise: Depot reads whether a user has cancelled the build or the worker has stopped; no machine stays."""
     task = await begun(build, sink)
     task.cancel(message)
-    assert isinstance(await outcome_of(task, within_s=5), asyncio.CancelledError)
+    assert isinstance(await outcome_of(task), asyncio.CancelledError)
     assert (depot.last.outcome, depot.last.released) == (message or INTERRUPTED, 1)
 
 
@@ -121,7 +122,7 @@ async def test_a_cancel_before_there_is_a_machine_releases_it(build: Build, depo
     task = asyncio.create_task(build("RUN :\n"))
     await depot.called["GetEndpoint"].wait()
     task.cancel(CANCELLED_BY_USER)
-    assert isinstance(await outcome_of(task, within_s=5), asyncio.CancelledError)
+    assert isinstance(await outcome_of(task), asyncio.CancelledError)
     assert (depot.last.outcome, depot.last.released) == (CANCELLED_BY_USER, 1)
 
 
@@ -133,7 +134,7 @@ async def test_a_cancel_while_depot_begins_the_build_ends_it(build: Build, depot
     task = asyncio.create_task(build("RUN :\n"))
     await depot.called["CreateBuild"].wait()
     task.cancel(CANCELLED_BY_USER)
-    assert isinstance(await outcome_of(task, within_s=10), asyncio.CancelledError)
+    assert isinstance(await outcome_of(task), asyncio.CancelledError)
     assert [made.outcome for made in depot.builds.values()] == ["success", CANCELLED_BY_USER]
 
 
@@ -281,7 +282,7 @@ async def test_a_depot_that_does_not_take_the_end_costs_no_image(
     monkeypatch.setattr(backend, "END_WAIT_S", 0.3)
     monkeypatch.setattr(backend, "END_TIMEOUT_S", 1.0)
     depot.hangs = {"ReleaseEndpoint"}
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WAIT_S):
         await build("RUN :\n")
         await builder.close()
     depot.hangs = set()

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from pkg.images import ImageRef
 from pkg.storage.disk import DiskStore
 from pkg.storage.port import RUNNER_LIMITS
 from pkg.telemetry.events import LogStream, StepState
+from pkg.testing.wait import WAIT_S
 
 SECRET = b"s3cr3t-of-the-tenant"
 
@@ -61,9 +61,7 @@ async def test_the_same_again_is_cached(build: Build) -> None:
     """A rebuild under another signature runs nothing and makes the same image: a new attempt after a crash is cheap."""
     files = {"Dockerfile": SHELL + f"RUN echo {nonce()} > /x\n"}
     first, sink = await build(files), MemorySink()
-    started = time.monotonic()
     assert (await build(files, sink)).image_ref == first.image_ref
-    assert time.monotonic() - started < 3
     states = {s.name: s.state for s in sink.last_steps.values() if s.name.startswith("[") and "internal" not in s.name}
     assert len(states) == 3
     assert set(states.values()) == {StepState.CACHED}
@@ -212,19 +210,17 @@ async def test_binary_output_and_a_huge_line(build: Build) -> None:
 
 
 async def test_cancelling_kills_the_command(build: Build) -> None:
-    """Cancelled shows nothing running half a second later; the step ends as cancelled."""
+    """What a cancelled build ran is ended with it; the step ends as cancelled."""
     sink, mark = MemorySink(), nonce()
     task = asyncio.create_task(build({"Dockerfile": SHELL + f"RUN echo on{mark}; busybox sleep 300; : {mark}\n"}, sink))
     await sink.saw(f"on{mark}")
     assert processes(mark), task
-    started = time.monotonic()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_S):
         while processes(mark):  # noqa: ASYNC110 - another daemon's processes send no event
             await asyncio.sleep(0.01)
-    assert time.monotonic() - started < 0.5
     assert [s.state for s in sink.last_steps.values() if "RUN" in s.name] == [StepState.CANCELLED]
 
 
@@ -234,7 +230,7 @@ async def test_a_build_that_takes_too_long_is_stopped(build: Build) -> None:
     error = await failure(build, SHELL + f"RUN busybox sleep 300; : {mark}\n", timeout_s=2)
     assert error.kind is FailureKind.TIMED_OUT
     assert "within 2 s" in error.message
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_S):
         while processes(mark):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
@@ -250,7 +246,7 @@ async def test_no_engine(tmp_path: Path) -> None:
         timeout_s=60,
     )
     with pytest.raises(BuilderUnavailable, match=r"build\.builder_lost"):
-        await asyncio.wait_for(DockerBuilder(tmp_path / "no.sock").build(spec, MemorySink()), 20)
+        await asyncio.wait_for(DockerBuilder(tmp_path / "no.sock").build(spec, MemorySink()), WAIT_S)
 
 
 async def test_an_error_of_the_sink_ends_the_build(build: Build) -> None:
@@ -263,7 +259,7 @@ async def test_an_error_of_the_sink_ends_the_build(build: Build) -> None:
     mark = nonce()
     with pytest.raises(ValueError, match="superseded"):
         await build({"Dockerfile": SHELL + f"RUN echo hi; busybox sleep 300; : {mark}\n"}, Broken())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_S):
         while processes(mark):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 

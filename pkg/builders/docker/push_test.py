@@ -25,6 +25,7 @@ from pkg.registry.testing import PULLER, PUSHER, DockerRegistry, Login, put_imag
 from pkg.registry.testing_front import FaultyFront, faulty_front, refusal
 from pkg.storage.port import ObjectStore
 from pkg.telemetry.events import StepState
+from pkg.testing.wait import WAIT_S
 
 Open = Callable[..., Builder]
 
@@ -116,7 +117,7 @@ async def test_a_wrong_account(login: Login, open_builder: Open, store: ObjectSt
             with pytest.raises(BuilderUnavailable, match=r"\[registry\]") as told:
                 await builder.check()
             assert told.value.kind is kind
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(WAIT_S):
                 with pytest.raises(
                     BuildFailed, match=r"The image was built, but it could not be pushed.*\[registry\]"
                 ) as e:
@@ -153,7 +154,7 @@ async def test_what_a_registry_refuses(
 ) -> None:
     """Promise: each refusal is told at once, as its own kind."""
     front.fault = fault
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT_S):
         with pytest.raises(BuilderUnavailable if kind.is_ours else BuildFailed) as caught:
             await open_builder(front.host).build(
                 await spec(store, named(image_name, front.host), f"RUN echo {nonce()}\n"), MemorySink()
@@ -306,10 +307,10 @@ async def test_a_cancelled_push_ends_at_the_engine(
     sink = MemorySink()
     build_spec = await spec(store, named(image_name, front.host), f"RUN echo {nonce()}\n")
     building = asyncio.create_task(open_builder(front.host).build(build_spec, sink))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WAIT_S):
         await front.is_holding.wait()
     building.cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_S):
         with pytest.raises(asyncio.CancelledError):
             await building
         await front.has_lost.wait()

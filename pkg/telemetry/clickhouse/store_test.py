@@ -12,6 +12,7 @@ from pkg.telemetry.clickhouse.connection import Connection
 from pkg.telemetry.clickhouse.store import ClickHouseTelemetry, TableVersion
 from pkg.telemetry.clickhouse.testing import ClickHouseServer
 from pkg.telemetry.contract import TelemetryContract, line, texts
+from pkg.testing.wait import WAIT_S
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +54,7 @@ async def test_another_process_wakes_followers(server: ClickHouseServer, databas
     for seq in range(2, 6):
         token = await api.changes.changed(0, 0)
         await worker.builds.append("bld_a", [line(str(seq), seq)])
-        started = time.monotonic()
-        token = await asyncio.wait_for(api.changes.changed(token, 5), 5)
-        assert time.monotonic() - started < 1
+        token = await asyncio.wait_for(api.changes.changed(token, 2 * WAIT_S), WAIT_S)
         assert texts(await api.builds.read("bld_a"))[-1] == str(seq)
     await worker.close()
     await api.close()
@@ -196,7 +195,7 @@ async def test_a_server_that_hangs_holds_nobody_up(server: ClickHouseServer, dat
         started = time.monotonic()
         calls = [store.builds.append("bld_a", [line(str(n), n)]) for n in range(2, 40)]
         ended = await asyncio.gather(*calls, store.changes.changed(0, 0), return_exceptions=True)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 40  # one after the other would be 80 s
     for each in ended:
         assert isinstance(each, Unavailable)
         assert "did not answer within 2 s" in each.message

@@ -12,7 +12,7 @@ from pkg.telemetry.clickhouse.connection import ServerAccess
 from pkg.testing.parts import prepared_part
 
 USER, PASSWORD = "sealift", "s3cret-of-clickhouse"
-STARTS_WITHIN_S = 30
+STARTS_WITHIN_S = 90
 
 
 class ClickHouseServer:

@@ -13,6 +13,7 @@ from pkg.errors import Unavailable
 from pkg.telemetry import BuildEvent, BuildLine, LogStream
 from pkg.telemetry.sqlite import SqliteTelemetry
 from pkg.telemetry.sqlite.damage import KEPT, damaged_files
+from pkg.testing.wait import WAIT_S
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ async def test_a_damaged_file_is_set_aside(path: Path, damage: Callable[[Path], 
 
 async def until_stored(store: SqliteTelemetry, build_id: str) -> None:
     """The sink of a build asks again likewise."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WAIT_S):
         while True:
             with contextlib.suppress(Unavailable):
                 await store.builds.append(build_id, [line("after")])

@@ -14,6 +14,7 @@ from pkg.config import Secret
 from pkg.dns_providers.config import Rfc2136
 from pkg.testing.acme.processes import answers, running
 from pkg.testing.ports import free_port
+from pkg.testing.wait import WAIT_S
 
 KEY_NAME = "sealift.test.key."
 
@@ -50,7 +51,7 @@ class Bind:
     async def txt(self, name: str) -> set[str]:
         """The TXT records of a name."""
         query = dns.message.make_query(f"{name}.", "TXT")
-        answer = await dns.asyncquery.udp(query, "127.0.0.1", port=self.port, timeout=5)
+        answer = await dns.asyncquery.udp(query, "127.0.0.1", port=self.port, timeout=WAIT_S)
         return {b"".join(record.strings).decode() for rrset in answer.answer for record in rrset if record.rdtype == 16}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pkg.testing.acme import find_program
 
-ENDS_WITHIN_S = 10
+ENDS_WITHIN_S = 60
 
 
 @asynccontextmanager

@@ -1,9 +1,6 @@
 """The other commands as processes."""
 
-import asyncio
 import json
-import os
-import pty
 import re
 import termios
 import time
@@ -11,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sealift.cli.conftest import BOUND_S, Eventually, Program
+from sealift.cli.conftest import Eventually, Program
 from sealift.cli.format.deployment_text import deployment_text
 from sealift.client import testing_deployment
 from sealift.client.testing import FakeServer
@@ -242,28 +239,18 @@ async def test_the_log_of_a_cancelled_build(sealift: Program, server: FakeServer
 
 
 @pytest.mark.parametrize("answer", [b"\x03", b"s3cret\r"])
-async def test_env_asks_at_a_terminal(sealift: Program, server: FakeServer, answer: bytes) -> None:
+async def test_env_asks_at_a_terminal(
+    sealift: Program, server: FakeServer, eventually: Eventually, answer: bytes
+) -> None:
     """Promise: a value is prompted for without echo; Ctrl-C ends the command with 130."""
-    master, slave = pty.openpty()
-    process = await sealift.start_at(slave, "env", "set", "TOKEN")
-    os.close(slave)
-    loop, shown = asyncio.get_running_loop(), b""
-    async with asyncio.timeout(BOUND_S):
-        while b"Value of TOKEN" not in shown:
-            shown += await loop.run_in_executor(None, os.read, master, 1000)
-        await loop.run_in_executor(None, _until_no_echo, master)
-        os.write(master, answer)
-        code = await process.wait()
-    os.close(master)
+    async with sealift.at_terminal("env", "set", "TOKEN") as terminal:
+        await terminal.until(b"Value of TOKEN")
+        await eventually(lambda: not termios.tcgetattr(terminal.ours)[3] & termios.ECHO)  # a moment after the question
+        terminal.type(answer)
+        code = await terminal.end()
     assert code == (130 if answer == b"\x03" else 0)
     assert server.variables == ({} if answer == b"\x03" else {"TOKEN": "s3cret"})
-    assert b"s3cret" not in shown
-
-
-def _until_no_echo(terminal: int) -> None:
-    """The question is shown a moment before the echo is off."""
-    while termios.tcgetattr(terminal)[3] & termios.ECHO:
-        time.sleep(0.01)
+    assert b"s3cret" not in terminal.shown
 
 
 async def test_keys(sealift: Program, server: FakeServer) -> None:

@@ -21,7 +21,7 @@ def ask(*words: str, at: int, **env: str) -> subprocess.CompletedProcess[str]:
 
 def run(command: list[str], env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **env}, capture_output=True, text=True, timeout=30, check=False
+        command, cwd=ROOT, env={**os.environ, **env}, capture_output=True, text=True, timeout=60, check=False
     )
 
 

@@ -1,9 +1,6 @@
 """Logging in and out as a user does it, against servers with and without TLS."""
 
-import asyncio
 import json
-import os
-import pty
 from pathlib import Path
 
 import pytest
@@ -115,18 +112,9 @@ async def test_own_authority(user: Program, tmp_path: Path) -> None:
 
 async def test_prompt_without_echo(user: Program, server: FakeServer) -> None:
     """Promise: at a terminal the key is asked for and not echoed."""
-    ours, theirs = pty.openpty()
-    try:
-        process = await user.start_at(theirs, "login", server.endpoint.url)
-        os.close(theirs)
-        seen = b""
-        async with asyncio.timeout(30):
-            while b"Access key for" not in seen:
-                seen += await asyncio.to_thread(os.read, ours, 4096)
-            os.write(ours, f"{KEY}\n".encode())
-            while b"logged in to" not in seen:
-                seen += await asyncio.to_thread(os.read, ours, 4096)
-            assert await process.wait() == 0
-    finally:
-        os.close(ours)
-    assert KEY.encode() not in seen
+    async with user.at_terminal("login", server.endpoint.url) as terminal:
+        await terminal.until(b"Access key for")
+        terminal.type(f"{KEY}\n".encode())
+        assert await terminal.end() == 0
+    assert "logged in to" in terminal.text
+    assert KEY not in terminal.text

@@ -1,8 +1,6 @@
 """`sealift build`, `build show`, `builds` and `deploy --build` as a process: verdicts, streams, requests."""
 
 import json
-import os
-import pty
 import signal
 import subprocess
 
@@ -138,17 +136,13 @@ async def test_detached_and_waited_for(sealift: Program, server: FakeServer) -> 
 async def test_interrupted(sealift: Program, server: FakeServer, eventually: Eventually) -> None:
     """Promise: Ctrl-C on a terminal only stops waiting: exit 130, and how to go on; the build is not cancelled."""
     server.scenario = testing_deployment.waits_for_cancel
-    master, terminal = pty.openpty()
     sealift.env["TERM"] = "xterm"
-    process = await sealift.start_at(terminal, "build")
-    os.close(terminal)
-    await eventually(lambda: server.calls["GetBuildLogs"] > 0)
-    os.write(master, b"\x03")
-    assert await process.wait() == 130
-    shown = os.read(master, 1 << 16).decode()
-    os.close(master)
+    async with sealift.at_terminal("build") as terminal:
+        await eventually(lambda: server.calls["GetBuildLogs"] > 0)
+        terminal.type(b"\x03")
+        assert await terminal.end() == 130
     for text in ("build bld_1 continues", "sealift build show --wait bld_1", "sealift cancel bld_1"):
-        assert text in shown
+        assert text in terminal.text
     assert server.calls["CancelBuild"] == 0
 
 

@@ -1,12 +1,8 @@
 """`sealift deploy` in a directory that was never deployed, or that can't be."""
 
-import asyncio
-import os
-import pty
-
 import pytest
 
-from sealift.cli.conftest import BOUND_S, Program
+from sealift.cli.conftest import Program
 from sealift.client.testing import FakeServer
 from sealift.client.testing_deployment import FakeDeployment
 from sealift.ctrl.v1 import deployment_pb2
@@ -87,34 +83,16 @@ async def test_a_near_match_is_no_dead_end(sealift: Program) -> None:
 async def test_a_first_deploy_asks(sealift: Program, server: FakeServer, answer: bytes, code: int) -> None:
     """Promise: at a terminal, the first deploy asks one question; a no creates nothing."""
     (sealift.cwd / "sealift.toml").unlink()
-    master, slave = pty.openpty()
     sealift.env["TERM"] = "xterm"
-    process = await sealift.start_at(slave, "deploy")
-    os.close(slave)
-    reading = asyncio.create_task(asyncio.to_thread(read_to_the_end, master, b"[Y/n]", answer))
-    assert await asyncio.wait_for(process.wait(), BOUND_S) == code
-    shown = await asyncio.wait_for(reading, BOUND_S)
-    os.close(master)
+    async with sealift.at_terminal("deploy") as terminal:
+        await terminal.until(b"[Y/n]")
+        terminal.type(answer)
+        assert await terminal.end() == code
+    shown = terminal.text
     assert "Create the project 'app'" in " ".join(shown.split())
     assert ("nothing was done" in shown) == answer.startswith(b"n")
     assert ("app" in server.projects) == (code == 0)
     assert (sealift.cwd / "sealift.toml").exists() == (code == 0)
-
-
-def read_to_the_end(terminal: int, question: bytes, answer: bytes) -> str:
-    """What is shown; the answer is given once, after the question."""
-    shown = b""
-    while True:
-        try:
-            part = os.read(terminal, 4096)
-        except OSError:  # the other end is closed
-            return shown.decode()
-        if not part:
-            return shown.decode()
-        is_asked = question in shown
-        shown += part
-        if question in shown and not is_asked:
-            os.write(terminal, answer)
 
 
 @pytest.mark.parametrize("code", ["instance.no_command", "instance.command_ended"])

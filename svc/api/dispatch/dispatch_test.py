@@ -34,6 +34,7 @@ from pkg.routes import moves
 from pkg.routes import queries as routes
 from pkg.routes.rules import Intent
 from pkg.storage.disk.config import DiskConfig
+from pkg.testing.wait import WAIT_S
 from pkg.workflows import outbox
 from pkg.workflows.deploy import DEPLOY
 from pkg.workflows.tables import dispatches
@@ -118,7 +119,7 @@ file = "{tmp_path / "admin.key"}"
         async with channel_with(address, (tmp_path / "admin.key").read_text()) as channel:
             stubs = Stubs(channel)
             made = await stubs.project.CreateProject(
-                project_pb2.CreateProjectRequest(slug="hello"), wait_for_ready=True, timeout=20
+                project_pb2.CreateProjectRequest(slug="hello"), wait_for_ready=True, timeout=WAIT_S
             )
             answer = await stubs.deployment.CreateDeployment(
                 deployment_pb2.CreateDeploymentRequest(

@@ -14,9 +14,10 @@ from pkg.feed import queries as desired
 from pkg.ids import dns_label
 from pkg.installation.tables import installation
 from pkg.routes.tables import routes
+from pkg.testing.wait import WAIT_S
 from sealift.ctrl.v1 import build_pb2, environment_pb2, project_pb2
 from sealift.ctrl.v1 import cluster_pb2 as pb
-from svc.api.cluster_testing import PATIENCE_S, kinds, place, register, until_head, watch
+from svc.api.cluster_testing import kinds, place, register, until_head, watch
 from svc.api.conftest import Deploy, Upload
 from svc.api.deployment_testing import make_ready
 from svc.api.feed.producer import Rendering
@@ -130,7 +131,7 @@ async def test_order_under_concurrent_commits(api: RunningApi, epoch: str) -> No
 
     writers = asyncio.gather(*(write(number) for number in range(count)))
     seen: list[pb.WatchDesiredStateResponse] = []
-    async with asyncio.timeout(PATIENCE_S * 4):
+    async with asyncio.timeout(WAIT_S):
         while sum(1 for m in seen if m.HasField("route_removed")) < count:
             seen.append(await call.read())
     await writers
@@ -224,7 +225,7 @@ async def test_a_keepalive_comes_by_itself(api: RunningApi, epoch: str) -> None:
     producers = [make(Rendering(api.vault, Ingress())) for make in PRODUCERS]
     messages = stream(api.db, producers, Watcher(REGION), epoch="", after_version=0, keepalive_s=0.1)
     found = []
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_S):
         async for message in messages:
             found.append(message)
             if kinds(found).count("head") == 3:

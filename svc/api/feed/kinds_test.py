@@ -17,9 +17,10 @@ from pkg.feed import queries as desired
 from pkg.feed.testing import as_old_program, unknown_change
 from pkg.hostnames import Sticky
 from pkg.regions import queries as regions
+from pkg.testing.wait import WAIT_S
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import common_pb2, deployment_pb2
-from svc.api.cluster_testing import PATIENCE_S, kinds, place, register, until_head, watch
+from svc.api.cluster_testing import kinds, place, register, until_head, watch
 from svc.api.conftest import Deploy
 from svc.api.deployment_testing import make_ready
 from svc.api.feed.producer import Producer, Rendering
@@ -85,7 +86,7 @@ async def first(
     """What a krane with these capabilities gets up to the first head."""
     messages = stream(api.db, producers, Watcher(REGION, capabilities), epoch="", after_version=0)
     found: list[pb.WatchDesiredStateResponse] = []
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_S):
         async for message in messages:
             found.append(message)
             if message.HasField("head"):

@@ -14,6 +14,7 @@ from pkg.clock import now_ms
 from pkg.deployments import queries
 from pkg.deployments.status import Status
 from pkg.storage.disk.config import DiskConfig
+from pkg.testing.wait import WAIT_S
 from sealift.ctrl.v1 import project_pb2
 from svc.api.conftest import Deploy
 from svc.api.deployment_testing import walk_to
@@ -122,7 +123,7 @@ async def test_stream_as_ndjson(api: RunningApi, http: aiohttp.ClientSession, de
     made = await deploy()
     async with http.post(f"{DEPLOYMENTS}/WatchDeployment", json={"deploymentId": made.deployment_id}) as response:
         assert response.content_type == "application/x-ndjson"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_S):
             first = json.loads(await response.content.readline())
             assert first["deployment"]["status"] == "DEPLOYMENT_STATUS_PENDING"
             await api.db.write(walk_to, made.deployment_id, Status.CANCELLED)
@@ -155,7 +156,7 @@ async def test_a_stop_ends_streams_with_a_last_line(
         await response.content.readline()
         api.runner.stop("test")
         stopped = asyncio.create_task(api.runner.wait())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_S):
             last = json.loads(await response.content.readline())
         assert last["error"]["code"] == "unavailable"
         assert last["error"]["details"][0]["debug"]["reason"] == "server.stopping"
@@ -238,7 +239,7 @@ async def test_a_refusal_comes_after_a_small_request(api: RunningApi) -> None:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(reader.read(1), 0.2)
             writer.write(then)
-        status = await asyncio.wait_for(reader.readline(), 10)
+        status = await asyncio.wait_for(reader.readline(), WAIT_S)
         writer.close()
         return status
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pkg.config.sections import LOOPBACK_NETWORKS
 from pkg.errors import ResourceExhausted
+from pkg.testing.wait import WAIT_S
 from sealift.ctrl.v1 import ctrl_pb2, deployment_pb2
 from svc.api.conftest import Deploy
 from svc.api.rpc.clients import MAX_CALLS, Client, Clients, grpc_peer
@@ -113,7 +114,7 @@ async def test_one_client_of_the_ingress_leaves_room_for_others(api: RunningApi,
         for _ in range(MAX_CALLS)
     ]
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(WAIT_S):
             for stream in held:
                 await stream.read()
         with pytest.raises(aio.AioRpcError) as caught:

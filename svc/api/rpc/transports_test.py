@@ -20,6 +20,7 @@ from pkg.config import ConfigError
 from pkg.keys.tables import keys
 from pkg.observability.metrics import Metrics
 from pkg.observability.tracing import Tracing
+from pkg.testing.wait import WAIT_S
 from sealift.ctrl.v1 import (
     cluster_pb2,
     ctrl_pb2,
@@ -197,7 +198,7 @@ async def test_a_revoked_key_loses_its_streams(api: RunningApi, deploy: Deploy) 
     following = asyncio.create_task(follow())
     await entered.wait()
     await api.admin.key.RevokeKey(key_pb2.RevokeKeyRequest(key_id=key.key.key_id))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_S):
         assert await following == "auth.key_revoked"
 
 
@@ -271,7 +272,7 @@ async def test_what_is_no_http(api: RunningApi, caplog: pytest.LogCaptureFixture
     for _ in range(3):
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(sent)
-        assert (await asyncio.wait_for(reader.read(), 10)).split()[1][:1] == b"4"
+        assert (await asyncio.wait_for(reader.read(), WAIT_S)).split()[1][:1] == b"4"
         writer.close()
     assert not any(record.exc_info or "hunter2" in str(vars(record)) for record in caplog.records)
     assert len([record for record in caplog.records if record.levelname == "WARNING"]) <= 1

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from pkg.observability.metrics import Metrics
+from pkg.testing.wait import WAIT_S
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.krane.controller.api import ClusterApi
 from svc.krane.controller.desired import Change, DesiredState
@@ -27,7 +28,7 @@ class Follower:
         self.feed = Feed(self.api, "local", self.desired, self.changes.put_nowait, metrics, silence_s)
 
     async def until_version(self, version: int) -> Change:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_S):
             while True:
                 change = await self.changes.get()
                 if change.version >= version:
@@ -89,7 +90,7 @@ async def test_another_epoch_brings_everything_again(cluster: FakeCluster) -> No
         cluster.epoch, cluster.version, cluster.changes = "e2", 1, []
         cluster.topologies = {"dep_c": pb.Topology(deployment_id="dep_c")}
         await cluster.start()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_S):
             while follower.desired.epoch != "e2":
                 await follower.changes.get()
         assert follower.desired.deployment_ids() == {"dep_c"}

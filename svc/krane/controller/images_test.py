@@ -13,6 +13,7 @@ from pkg.docker.images import DockerImages
 from pkg.errors import Unavailable
 from pkg.images import ImageRef, StoredImage
 from pkg.observability.metrics import Metrics
+from pkg.testing.wait import WAIT_S
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.krane.controller import images
 from svc.krane.controller.images import MAX_IMAGES, ImageCleanup
@@ -98,7 +99,7 @@ async def test_what_failed_is_done_by_a_later_pass(
     running = asyncio.create_task(ImageCleanup("local", engine, api.report, metrics).run(found, first_after_s=0))
     try:
         found.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_S):
             while await ours.has(unused):  # noqa: ASYNC110 - the engine notifies nobody
                 await asyncio.sleep(0.02)
         assert not running.done()

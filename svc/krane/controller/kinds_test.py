@@ -11,6 +11,7 @@ from google.protobuf.message import Message as AnyMessage
 from pkg.desired.capabilities import BASELINE
 from pkg.feed.testing import as_old_program, of_the_future, unknown_change
 from pkg.observability.metrics import Metrics
+from pkg.testing.wait import WAIT_S
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.krane.controller.api import ClusterApi
 from svc.krane.controller.contact import Contact
@@ -132,7 +133,7 @@ async def test_krane_follows_an_api_of_any_time(kind: type[FakeCluster]) -> None
     feed = Feed(api, "local", desired, lambda change: heads.put_nowait(change.version), KraneMetrics(metrics, "local"))
     task = asyncio.create_task(feed.run())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_S):
             await heads.get()
         await Registration(Contact(api, "krane_k", is_shared=False), "local", "inst_k", "docker").register()
         told = cluster.registrations[-1]
@@ -144,7 +145,7 @@ async def test_krane_follows_an_api_of_any_time(kind: type[FakeCluster]) -> None
             await cluster.change(unknown_change("a.x"))
             await cluster.change(unknown_change("b.x"))
         version = await cluster.route("a.x", "dep_a")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_S):
             while await heads.get() < version:
                 pass
         assert desired.deployment_ids() == {"dep_a"}
@@ -177,7 +178,7 @@ async def test_a_key_that_the_api_does_not_know_is_named(caplog: pytest.LogCaptu
         Registration(Contact(api, "krane_k", is_shared=False), "local", "inst_k", "docker").register()
     )
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_S):
             while "key_file" not in caplog.text:  # noqa: ASYNC110 - a log line raises no event
                 await asyncio.sleep(0.01)
         assert "reads the keys of its [[bootstrap_keys]] when it starts" in caplog.text

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import grpc
 import grpc.aio
 
+from pkg.testing.wait import WAIT_S
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.krane.controller.instance import FAILED, HEALTHY, STARTING, STOPPED
 from svc.krane.controller.reports import Reporter
@@ -34,7 +35,7 @@ class Api:
             self._moved.notify_all()
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(5), self._moved:
+        async with asyncio.timeout(WAIT_S), self._moved:
             await self._moved.wait_for(lambda: len(self.taken) >= count)
 
 
@@ -130,7 +131,7 @@ async def test_no_request_is_larger_than_the_api_takes() -> None:
             reporter.put(failed)
         await api.until(2)
         reporter.report_all()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_S):
             while not api.taken[-1].complete:
                 await api.until(len(api.taken) + 1)
     parts, complete = [r for r in api.taken if not r.complete], api.taken[-1]

@@ -9,6 +9,7 @@ import grpc
 import grpc.aio
 
 from pkg.observability.metrics import Metrics
+from pkg.testing.wait import WAIT_S
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.krane.controller.routing import Routing
 from svc.krane.controller.snapshot import SnapshotFile, snapshot_writer
@@ -57,7 +58,7 @@ class RoutingHarness:
         self.take(head(routes[-1].version))
 
     async def next(self) -> pb.ReportAppliedRequest:
-        return await asyncio.wait_for(self.sent.get(), 10)
+        return await asyncio.wait_for(self.sent.get(), WAIT_S)
 
 
 @asynccontextmanager

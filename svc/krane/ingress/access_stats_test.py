@@ -12,6 +12,7 @@ from pkg.access import AccessFigures, Answers
 from pkg.access.latency import percentile_us
 from pkg.clock import now_ms
 from pkg.ids import new_id
+from pkg.testing.wait import WAIT_S
 from svc.krane.ingress.access_stats import AccessStats, Reading
 from svc.krane.ingress.port import Endpoint
 from svc.krane.ingress.testing import IngressHarness
@@ -64,14 +65,14 @@ async def deployment_id(up: IngressHarness, port: int) -> str:
     made = new_id("dep")
     up.ingress.set_endpoints(made, [Endpoint("127.0.0.1", port, healthy=True)])
     up.ingress.set_routes(routes_to({HOST: made}), 1)
-    await up.ingress.wait_version(1, 10)
+    await up.ingress.wait_version(1, WAIT_S)
     return made
 
 
 async def read_until(up: IngressHarness, deployment_id: str, requests: int, measured: int = 0) -> AccessFigures:
     """The figures of the deployment once Envoy has counted as many; it merges its histograms every 5 s."""
     stats = AccessStats(up.envoy.admin_socket, now_ms)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WAIT_S):
         while True:
             found = (await stats.read()).figures.get(deployment_id, AccessFigures())
             if found.requests >= requests and sum(found.latencies.values()) >= measured:
@@ -98,7 +99,7 @@ async def test_answers_are_counted_by_class_and_by_who_gave_them(up: IngressHarn
             await websocket.send_str("hello")
             assert (await websocket.receive(5)).data == "hello"
         up.ingress.set_endpoints(deployment_id, [])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT_S):
             while True:
                 async with client.get(url + "/200") as response:
                     if response.status == 503:
@@ -170,7 +171,7 @@ async def test_a_restart_shows(up: IngressHarness, deployment_id: str) -> None:
     await asyncio.sleep(2.5)
     up.envoy.start()
     again: Reading | None = None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WAIT_S):
         while again is None:
             with contextlib.suppress(aiohttp.ClientError, OSError):
                 again = await stats.read()

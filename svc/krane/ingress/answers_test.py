@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from pkg.testing.wait import WAIT_S
 from svc.krane.ingress.testing import until
 from svc.krane.ingress.testing_raw import Call, CloseConnection, Raw
 
@@ -108,7 +109,7 @@ async def test_a_stream_is_flushed_at_once(raw: Raw) -> None:
     raw.app.on("/events", events)
     client = await raw.connect()
     await client.send(raw.request("/events"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_S):
         await client.reader.readuntil(b"data: 1\n\n\r\n")
         go_on.set()
         await client.reader.readuntil(b"data: 2\n\n\r\n")
@@ -177,7 +178,7 @@ async def test_a_websocket_carries_bytes_both_ways(raw: Raw) -> None:
     assert raw.app.last.one("sec-websocket-key") == b"x"
     for data in (b"\x00\xff\r\n", b"GET / HTTP/1.1\r\n\r\n"):
         await client.send(data)
-        assert await asyncio.wait_for(client.reader.readexactly(len(data)), 10) == data
+        assert await asyncio.wait_for(client.reader.readexactly(len(data)), WAIT_S) == data
     client.close()
     answer = await raw.ask("/ws-no", *upgrade)
     assert (answer.status, answer.body) == (403, b"own")

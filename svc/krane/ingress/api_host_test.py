@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 
 from pkg.testing.ports import free_port
+from pkg.testing.wait import WAIT_S
 from svc.krane.ingress.ads import AdsServer
 from svc.krane.ingress.api_host import ApiSpec
 from svc.krane.ingress.ingress import EnvoyIngress
@@ -120,7 +121,7 @@ async def up(short_dir: Path, api: Api) -> AsyncIterator[IngressHarness]:
 async def serve(up: IngressHarness, routes: dict[str, str], version: int = 1) -> None:
     up.ingress.set_certificates(by_id(certificate(HOST, APP)), 1)
     up.ingress.set_routes(routes_to(routes), version)
-    assert await up.ingress.wait_version(version, 10) == Applied(version, [])
+    assert await up.ingress.wait_version(version, WAIT_S) == Applied(version, [])
 
 
 @contextlib.asynccontextmanager
@@ -166,7 +167,7 @@ async def test_streams_pass_both_ways(up: IngressHarness) -> None:
         chat = plain.stream_stream(method("Chat"))()
         for n in range(5):
             await chat.write(b"x%d" % n)
-            assert await asyncio.wait_for(chat.read(), 5) == b"X%d" % n
+            assert await asyncio.wait_for(chat.read(), WAIT_S) == b"X%d" % n
         await chat.done_writing()
         assert await chat.read() is grpc.aio.EOF
 
@@ -238,7 +239,7 @@ async def test_an_app_that_is_down_takes_nothing_down_and_neither_does_the_api(u
     assert (await get(up.port, APP)).status == 503
     assert (await get(up.port, HOST, "/objects/a")).status == 200
     up.ingress.set_routes(routes_to({HOST: "dep_a"}), 3)
-    assert (await up.ingress.wait_version(3, 10)).version == 3
+    assert (await up.ingress.wait_version(3, WAIT_S)).version == 3
     assert json.loads((await get(up.port, HOST, "/objects/a")).body)["bytes"] == 0, "no route takes the api's name"
 
 
@@ -266,7 +267,7 @@ async def test_without_https_the_api_is_not_served_away_from_loopback(short_dir:
         await up.server.start()
         up.ingress.mark_ready()
         up.ingress.set_routes({}, 1)
-        assert await up.ingress.wait_version(1, 10) == Applied(1, [])
+        assert await up.ingress.wait_version(1, WAIT_S) == Applied(1, [])
         answer = await get(spec.port, HOST, "/objects/a", "X-Forwarded-Proto: https\r\n")
         assert (answer.status, "served by HTTPS only" in answer.body) == (403, True)
         request = f"GET /objects/a HTTP/1.1\r\nHost: {HOST}\r\nX-Forwarded-Proto: https\r\n\r\n".encode()
@@ -284,7 +285,7 @@ async def test_away_from_loopback_the_api_is_served_by_https_only(short_dir: Pat
         assert (await get(up.port, HOST, "/.well-known/acme-challenge/t")).body == "t.x", "its own certificate, too"
         async with channel(up.port) as plain:
             with pytest.raises(grpc.aio.AioRpcError):
-                await plain.unary_unary(method("Say"))(b"x", timeout=5)
+                await plain.unary_unary(method("Say"))(b"x", timeout=WAIT_S)
         assert (api.paths, api.peers) == ([], [])
         async with http2(up.tls_port, HOST) as two:
             assert (await call(two, method("Say"), b"x")).trailers["grpc-status"] == "0"

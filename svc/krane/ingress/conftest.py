@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from pkg.testing.wait import WAIT_S
 from svc.krane.ingress.testing import IngressHarness, Upstream, running_ingress
 from svc.krane.ingress.testing_raw import Raw, raw_app
 from svc.krane.testing.routes import routes_to
@@ -33,5 +34,5 @@ async def raw() -> AsyncIterator[Raw]:
         async with running_ingress(Path(name)) as up, raw_app() as app:
             up.ingress.set_endpoints("dep_a", [app.endpoint()])
             up.ingress.set_routes(routes_to({Raw.HOST: "dep_a"}), 1)
-            assert (await up.ingress.wait_version(1, 10)).version == 1
+            assert (await up.ingress.wait_version(1, WAIT_S)).version == 1
             yield Raw(up.port, app)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from pkg.testing.ports import free_port
+from pkg.testing.wait import WAIT_S
 from svc.krane.ingress.port import Applied, Endpoint
 from svc.krane.ingress.resources import SHARE_KEY
 from svc.krane.ingress.sharing import ConnectionSharing
@@ -22,7 +23,7 @@ async def serve(up: IngressHarness, *endpoints: Endpoint) -> Raw:
     """HOST is served by these instances; the app of the result is the caller's to set."""
     up.ingress.set_endpoints("dep_a", list(endpoints))
     up.ingress.set_routes(routes_to({HOST: "dep_a"}), 1)
-    assert await up.ingress.wait_version(1, 10) == Applied(1, [])
+    assert await up.ingress.wait_version(1, WAIT_S) == Applied(1, [])
     return Raw(up.port, RawApp())
 
 
@@ -160,7 +161,7 @@ async def test_kept_connections_end_before_the_app_closes_them(up: IngressHarnes
         client = await raw.connect()
         await client.send(raw.request("/"))
         await client.answer()
-        await asyncio.wait_for(closed.wait(), 1.9)
+        await asyncio.wait_for(closed.wait(), WAIT_S)
         client.close()
 
 
@@ -194,6 +195,6 @@ async def test_an_app_that_begins_to_close_unannounced_is_noticed(up: IngressHar
 
 async def until_shared(up: IngressHarness, deployment_id: str, *, shared: bool = True) -> None:
     """Asks Envoy itself."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_S):
         while (SHARE_KEY + deployment_id in await up.envoy.admin("/runtime")) is not shared:  # noqa: ASYNC110
             await asyncio.sleep(0.02)  # Envoy notifies nobody

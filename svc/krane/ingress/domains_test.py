@@ -7,12 +7,12 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from pkg.testing.wait import WAIT_S
 from svc.krane.ingress.port import Endpoint
 from svc.krane.ingress.testing import IngressHarness, Upstream, get
 from svc.krane.testing.routes import routes_to
 
 HOST = "hello.sealift.localhost"
-WITHIN_S = 15
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ async def test_a_websocket_stays_open_while_domains_come_and_go(up: IngressHarne
     """Promise: adding or removing a domain changes no listener and drains no connection."""
     up.ingress.set_endpoints("dep_a", [echo])
     up.ingress.set_routes(routes_to({HOST: "dep_a"}), 1)
-    assert (await up.ingress.wait_version(1, WITHIN_S)).version == 1
+    assert (await up.ingress.wait_version(1, WAIT_S)).version == 1
     listeners = await _stat(up, "listener_manager.lds.update_success")
     async with (
         aiohttp.ClientSession() as client,
@@ -56,18 +56,18 @@ async def test_a_websocket_stays_open_while_domains_come_and_go(up: IngressHarne
             hosts[f"www{number}.shop.test"] = "dep_a"
             version += 1
             up.ingress.set_routes(routes_to(hosts), version)
-            assert (await up.ingress.wait_version(version, WITHIN_S)).version == version
+            assert (await up.ingress.wait_version(version, WAIT_S)).version == version
             await websocket.send_str(f"added {number}")
-            assert (await websocket.receive(WITHIN_S)).data == f"added {number}"
+            assert (await websocket.receive(WAIT_S)).data == f"added {number}"
         async with client.ws_connect(f"http://127.0.0.1:{up.port}/ws", headers={"host": "www99.shop.test"}) as second:
             await second.send_str("by a domain")
-            assert (await second.receive(WITHIN_S)).data == "by a domain"
+            assert (await second.receive(WAIT_S)).data == "by a domain"
             up.ingress.set_routes(routes_to({HOST: "dep_a"}), version + 1)
-            assert (await up.ingress.wait_version(version + 1, WITHIN_S)).version == version + 1
+            assert (await up.ingress.wait_version(version + 1, WAIT_S)).version == version + 1
             await second.send_str("after its removal")
-            assert (await second.receive(WITHIN_S)).data == "after its removal"
+            assert (await second.receive(WAIT_S)).data == "after its removal"
         await websocket.send_str("still here")
-        assert (await websocket.receive(WITHIN_S)).data == "still here"
+        assert (await websocket.receive(WAIT_S)).data == "still here"
     assert (await get(up.port, "www99.shop.test")).status == 404
     assert await _stat(up, "listener_manager.lds.update_success") == listeners
     assert await _stat(up, "listener_manager.total_listeners_draining") == 0
@@ -79,7 +79,7 @@ async def test_a_wildcard_gives_way_to_what_is_more_exact(up: IngressHarness, ap
         up.ingress.set_endpoints(f"dep_{upstream.name}", [upstream.endpoint()])
     routes = {"*.shop.test": "dep_a", "www.shop.test": "dep_b", "*.eu.shop.test": "dep_c"}
     up.ingress.set_routes(routes_to(routes), 1)
-    assert (await up.ingress.wait_version(1, WITHIN_S)).version == 1
+    assert (await up.ingress.wait_version(1, WAIT_S)).version == 1
     answers = await asyncio.gather(
         *(
             get(up.port, host)

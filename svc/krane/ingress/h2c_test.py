@@ -18,6 +18,7 @@ from h2.events import ConnectionTerminated, DataReceived, RequestReceived
 
 from pkg.desired.protocol import AppProtocol
 from pkg.desired.route import STOPPED, Route
+from pkg.testing.wait import WAIT_S
 from svc.krane.ingress.port import Endpoint
 from svc.krane.ingress.testing import IngressHarness, Upstream, get, running_ingress, until
 from svc.krane.ingress.testing_grpc import Echo, serving
@@ -52,7 +53,7 @@ async def lead(up: IngressHarness, version: int, deployment_id: str, *endpoints:
     up.ingress.set_protocols({deployment_id: AppProtocol.H2C})
     up.ingress.set_endpoints(deployment_id, list(endpoints))
     up.ingress.set_routes(routes_to({HOST: deployment_id}), version)
-    assert (await up.ingress.wait_version(version, 10)).version == version
+    assert (await up.ingress.wait_version(version, WAIT_S)).version == version
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -70,15 +71,15 @@ async def test_calls_of_every_kind_pass(rig: Rig) -> None:
     """Unary and the three kinds of stream, messages of megabytes, both ways at once."""
     assert await rig.unary("Unary", b"hello") == b"hello"
     assert await rig.unary("Unary", b"x" * (3 * MIB)) == b"x" * (3 * MIB)
-    down = [len(one) async for one in rig.channel.unary_stream("/t.Echo/Down")(b"50", timeout=20)]
+    down = [len(one) async for one in rig.channel.unary_stream("/t.Echo/Down")(b"50", timeout=WAIT_S)]
     assert down == [100_000] * 50
 
     async def up() -> AsyncIterator[bytes]:
         for _ in range(50):
             yield b"x" * 100_000
 
-    assert await rig.channel.stream_unary("/t.Echo/Up")(up(), timeout=20) == b"5000000"
-    call = rig.channel.stream_stream("/t.Echo/Both")(timeout=20)
+    assert await rig.channel.stream_unary("/t.Echo/Up")(up(), timeout=WAIT_S) == b"5000000"
+    call = rig.channel.stream_stream("/t.Echo/Both")(timeout=WAIT_S)
     for number in range(20):
         await call.write(b"%d" % number)
         assert await call.read() == b"%d" % number
@@ -89,7 +90,9 @@ async def test_calls_of_every_kind_pass(rig: Rig) -> None:
 
 async def test_metadata_and_trailers_pass(rig: Rig) -> None:
     """What the client and the app say beside the messages, binary values too; the ingress adds whose request it is."""
-    call = rig.channel.unary_unary("/t.Echo/Unary")(b"", metadata=(("x-own", "1"), ("x-own-bin", b"\x01")), timeout=10)
+    call = rig.channel.unary_unary("/t.Echo/Unary")(
+        b"", metadata=(("x-own", "1"), ("x-own-bin", b"\x01")), timeout=WAIT_S
+    )
     await call
     trailers = dict(await call.trailing_metadata())
     assert (trailers["x-sum"], trailers["x-raw-bin"]) == ("42", b"\x00\xff")
@@ -118,20 +121,24 @@ async def test_errors_of_the_app_are_its_own(rig: Rig) -> None:
 
 async def test_deadlines_and_cancellation_reach_the_app(rig: Rig) -> None:
     """The app learns how long the client waits, and that it has gone."""
-    await rig.unary("Unary", timeout_s=7)
-    assert 5 < rig.app.deadline_s < 8
+    await rig.unary("Unary", timeout_s=100)
+    assert 20 < rig.app.deadline_s < 102
     rig.app.cancelled.clear()
     call = rig.channel.unary_stream("/t.Echo/Wait")(b"")
     assert await call.read() == b"begun"
     call.cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT_S):
         await rig.app.cancelled.wait()
     rig.app.cancelled.clear()
-    with pytest.raises(aio.AioRpcError) as caught:
-        async for _ in rig.channel.unary_stream("/t.Echo/Wait")(b"", timeout=0.3):
-            pass
-    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    async with asyncio.timeout(5):
+    for deadline_s in (0.3, 3, 30):  # on a busy machine, the first may pass before the app has the call
+        call = rig.channel.unary_stream("/t.Echo/Wait")(b"", timeout=deadline_s)
+        first = b""
+        with contextlib.suppress(aio.AioRpcError):
+            first = await call.read()
+        assert await call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        if first:
+            break
+    async with asyncio.timeout(WAIT_S):
         await rig.app.cancelled.wait()
 
 
@@ -163,7 +170,7 @@ async def test_what_the_ingress_refuses_is_a_grpc_status(rig: Rig) -> None:
     rig.up.ingress.set_endpoints("dep_down", [Endpoint("127.0.0.1", endpoint.port, healthy=False)])
     table = routes_to({HOST: "dep_rpc", "down.x": "dep_down", gone: "dep_gone"})
     rig.up.ingress.set_routes({**table, "stopped.x": Route.answering("stopped.x", STOPPED)}, 2)
-    await rig.up.ingress.wait_version(2, 10)
+    await rig.up.ingress.wait_version(2, WAIT_S)
     for hostname, status, code in (
         ("typo.x", grpc.StatusCode.UNIMPLEMENTED, "ingress.unknown_host"),
         ("stopped.x", grpc.StatusCode.UNAVAILABLE, "ingress.stopped"),
@@ -172,7 +179,7 @@ async def test_what_the_ingress_refuses_is_a_grpc_status(rig: Rig) -> None:
     ):
         async with channel_to(rig.up.port, hostname) as channel:
             with pytest.raises(aio.AioRpcError) as caught:
-                await channel.unary_unary("/t.Echo/Unary")(b"", timeout=10)
+                await channel.unary_unary("/t.Echo/Unary")(b"", timeout=WAIT_S)
         fields = dict(caught.value.trailing_metadata() or ()) | dict(caught.value.initial_metadata() or ())
         assert (caught.value.code(), fields["x-sealift-error"]) == (status, code)
         assert hostname in (caught.value.details() or "")
@@ -295,7 +302,7 @@ async def test_a_websocket_is_an_extended_connect(short_dir: Path) -> None:
         await client.send(head.encode() + b"Sec-WebSocket-Key: x\r\n\r\n")
         assert (await client.answer()).status == 101
         await client.send(b"\x00\xff frame")
-        assert await asyncio.wait_for(client.reader.readexactly(8), 10) == b"\x00\xff frame"
+        assert await asyncio.wait_for(client.reader.readexactly(8), WAIT_S) == b"\x00\xff frame"
         client.close()
 
 
@@ -306,7 +313,7 @@ async def test_a_version_that_speaks_another_protocol_takes_over(short_dir: Path
     async with running_ingress(short_dir) as up:
         up.ingress.set_endpoints("dep_old", [old.endpoint()])
         up.ingress.set_routes(routes_to({HOST: "dep_old"}), 1)
-        await up.ingress.wait_version(1, 10)
+        await up.ingress.wait_version(1, WAIT_S)
 
         async def load() -> None:
             while not stop.is_set():
@@ -319,7 +326,7 @@ async def test_a_version_that_speaks_another_protocol_takes_over(short_dir: Path
         seen = len(new.streams)
         await until(lambda: len(new.streams) > seen + 20, "the new version answers")
         up.ingress.set_routes(routes_to({HOST: "dep_old"}), 3)
-        await up.ingress.wait_version(3, 10)
+        await up.ingress.wait_version(3, WAIT_S)
         before = old.requests
         await until(lambda: old.requests > before + 20, "the old version answers again")
         stop.set()
@@ -334,7 +341,7 @@ async def test_an_instance_that_ends_in_a_stream_is_told_so(rig: Rig) -> None:
     app = Echo()
     async with serving(app) as (server, endpoint):
         await lead(rig.up, 3, "dep_ending", endpoint)
-        call = rig.channel.unary_stream("/t.Echo/Wait")(b"", timeout=20)
+        call = rig.channel.unary_stream("/t.Echo/Wait")(b"", timeout=WAIT_S)
         assert await call.read() == b"begun"
         await server.stop(0)
         with pytest.raises(aio.AioRpcError) as caught:

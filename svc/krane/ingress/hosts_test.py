@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pkg.desired.route import Route
+from pkg.testing.wait import WAIT_S
 from svc.krane.ingress.hosts import HostOptions, redirect, routes_before
 from svc.krane.ingress.port import Applied, Challenge
 from svc.krane.ingress.testing import TRUSTED, IngressHarness, running_ingress
@@ -40,7 +41,7 @@ async def serve(up: IngressHarness, app: RawApp, version: int, *challenges: Chal
     up.ingress.set_certificates(by_id(certificate(COVERED)), version)
     up.ingress.set_challenges({one.token: one for one in challenges}, version)
     up.ingress.set_routes(routes_to(dict.fromkeys((COVERED, PLAIN), "dep_a")), version)
-    assert await up.ingress.wait_version(version, 10) == Applied(version, [])
+    assert await up.ingress.wait_version(version, WAIT_S) == Applied(version, [])
 
 
 async def get(
@@ -99,7 +100,7 @@ async def test_a_challenge_that_is_none_is_told_and_holds_back_nothing(strict: I
         2,
     )
     strict.ingress.set_routes(routes_to({PLAIN: "dep_a"}), 2)
-    applied = await strict.ingress.wait_version(2, 10)
+    applied = await strict.ingress.wait_version(2, WAIT_S)
     assert (applied.version, [nack.hostname for nack in applied.nacks]) == (2, [""])
     for part in (f"{PLAIN}: the token", f"{PLAIN}: the answer", "*: the label"):
         assert part in applied.nacks[0].message
@@ -130,7 +131,7 @@ async def test_a_certificate_that_comes_or_goes_takes_the_redirect_along(strict:
     """No hostname leads to an HTTPS that is not there."""
     strict.ingress.set_certificates(by_id(certificate(PLAIN)), 2)
     strict.ingress.set_routes(routes_to(dict.fromkeys((COVERED, PLAIN), "dep_a")), 2)
-    assert await strict.ingress.wait_version(2, 10) == Applied(2, [])
+    assert await strict.ingress.wait_version(2, WAIT_S) == Applied(2, [])
     assert (await get(strict, PLAIN)).status == 308
     assert (await get(strict, COVERED)).status == 200
 
@@ -142,7 +143,7 @@ async def test_names_below_a_wildcard_lead_to_https_if_its_certificate_is_for_th
     strict.ingress.set_certificates(by_id(certificate("*.wild.example")), 2)
     strict.ingress.set_challenges({"t": Challenge("t", "d.c.wild.example", "t.x")}, 2)
     strict.ingress.set_routes(routes_to({"*.wild.example": "dep_a"}), 2)
-    assert await strict.ingress.wait_version(2, 10) == Applied(2, [])
+    assert await strict.ingress.wait_version(2, WAIT_S) == Applied(2, [])
     answer = await get(strict, "one.wild.example:7480", "/x")
     assert (answer.status, answer.one("location")) == (
         308,
@@ -175,7 +176,7 @@ async def test_errors_are_told_by_https_as_by_http(up: IngressHarness, app: RawA
     up.ingress.set_certificates(by_id(certificate("*.example")), 1)
     up.ingress.set_endpoints("dep_a", [])
     up.ingress.set_routes({COVERED: Route.to(COVERED, "dep_a")}, 1)
-    assert (await up.ingress.wait_version(1, 10)).version == 1
+    assert (await up.ingress.wait_version(1, WAIT_S)).version == 1
     answer = await get_tls(up, COVERED)
     assert (answer.status, "has no healthy instance" in answer.text) == (503, True)
     assert (await get_tls(up, "nobody.example")).status == 404

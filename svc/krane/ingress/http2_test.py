@@ -11,6 +11,7 @@ import pytest_asyncio
 from h2.errors import ErrorCodes
 from hyperframe.frame import ContinuationFrame, DataFrame, HeadersFrame, PingFrame, RstStreamFrame, SettingsFrame
 
+from pkg.testing.wait import WAIT_S
 from svc.krane.ingress.listener import MAX_STREAMS
 from svc.krane.ingress.port import Applied
 from svc.krane.ingress.testing import TRUSTED, IngressHarness, get, running_ingress
@@ -47,7 +48,7 @@ async def it() -> AsyncIterator[Served]:
             up.ingress.set_certificates(by_id(certificate(HOST)), 1)
             up.ingress.set_endpoints("dep_a", [app.endpoint()])
             up.ingress.set_routes(routes_to({HOST: "dep_a"}), 1)
-            assert await up.ingress.wait_version(1, 10) == Applied(1, [])
+            assert await up.ingress.wait_version(1, WAIT_S) == Applied(1, [])
             yield Served(up, app)
 
 

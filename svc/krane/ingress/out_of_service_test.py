@@ -3,6 +3,7 @@
 import asyncio
 import socket
 
+from pkg.testing.wait import WAIT_S
 from svc.krane.ingress.out_of_service import OutOfService
 from svc.krane.ingress.testing import Connection, IngressHarness, Upstream, until
 from svc.krane.testing.routes import routes_to
@@ -14,7 +15,7 @@ async def test_a_replica_out_of_service_lets_its_clients_go(up: IngressHarness, 
     """No request fails meanwhile; an Envoy that is started again is told again."""
     up.ingress.set_endpoints("dep_a", [apps[0].endpoint()])
     up.ingress.set_routes(routes_to({HOST: "dep_a"}), 1)
-    await up.ingress.wait_version(1, 10)
+    await up.ingress.wait_version(1, WAIT_S)
     is_allowed = True
 
     async def is_kept() -> bool:
@@ -27,7 +28,7 @@ async def test_a_replica_out_of_service_lets_its_clients_go(up: IngressHarness, 
         return reply.headers.get("connection") != "close"
 
     async def until_kept(wanted: bool) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_S):
             while await is_kept() is not wanted:  # noqa: ASYNC110 - Envoy notifies nobody
                 await asyncio.sleep(0.05)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pkg.testing.wait import WAIT_S
 from svc.krane.ingress import listener
 from svc.krane.ingress.testing import running_ingress
 from svc.krane.ingress.testing_raw import Call, CloseConnection, Message, Raw, RawClient, ask, raw_app
@@ -133,7 +134,7 @@ async def test_too_slow_heads_are_ended(short_dir: Path, monkeypatch: pytest.Mon
     async with running_ingress(short_dir) as up, raw_app() as app:
         up.ingress.set_endpoints("dep_a", [app.endpoint()])
         up.ingress.set_routes(routes_to({HOST: "dep_a"}), 1)
-        await up.ingress.wait_version(1, 10)
+        await up.ingress.wait_version(1, WAIT_S)
         client = await RawClient.connect(up.port)
         await client.send(b"GET / HTTP/1.1\r\nHost: ")
         check(await client.answer(), 408, "30 s", with_id=False)
@@ -153,6 +154,6 @@ async def test_an_idle_stream_is_ended_with_a_reason(short_dir: Path, monkeypatc
         app.on("/never", never)
         up.ingress.set_endpoints("dep_a", [app.endpoint()])
         up.ingress.set_routes(routes_to({HOST: "dep_a"}), 1)
-        await up.ingress.wait_version(1, 10)
+        await up.ingress.wait_version(1, WAIT_S)
         answer = await ask(up.port, f"GET /never HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
         check(answer, 504, "an hour")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pkg.desired.route import STOPPED, Route
+from pkg.testing.wait import WAIT_S
 from svc.krane.ingress.replies import STOPPED_RETRY_AFTER_S
 from svc.krane.ingress.testing import running_ingress
 from svc.krane.ingress.testing_raw import Message, Raw, ask
@@ -150,7 +151,7 @@ async def test_a_stopped_app_says_so(short_dir: Path) -> None:
     """503 with Retry-After: the name stays the app's, and search engines keep its pages."""
     async with running_ingress(short_dir) as up:
         up.ingress.set_routes({UNKNOWN: Route.answering(UNKNOWN, STOPPED)}, 1)
-        assert (await up.ingress.wait_version(1, 10)).version == 1
+        assert (await up.ingress.wait_version(1, WAIT_S)).version == 1
         for accept, form in ((BROWSER, HTML), (b"Accept: application/json", JSON), (b"Accept: */*", TEXT)):
             request = b"GET /x?y HTTP/1.1\r\nHost: " + UNKNOWN.encode() + b"\r\n" + accept + b"\r\n\r\n"
             answer = await ask(up.port, request)

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from pkg.testing.wait import WAIT_S
 from svc.krane.ingress.testing import until
 from svc.krane.ingress.testing_raw import Call, Raw
 
@@ -184,7 +185,7 @@ async def test_http2_without_tls_is_served(raw: Raw) -> None:
     client = await raw.connect()
     await client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings + headers)
     body = b""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_S):
         while body == b"":
             frame = await client.reader.readexactly(9)
             payload = await client.reader.readexactly(int.from_bytes(frame[:3], "big"))

@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc.aio
 
+from pkg.testing.wait import WAIT_S
 from svc.krane.ingress.ads import AdsServer
 from svc.krane.ingress.ingress import EnvoyIngress
 from svc.krane.ingress.listener import ListenerSpec
@@ -63,5 +64,5 @@ async def test_a_new_type_is_one_class_and_one_line(short_dir: Path) -> None:
         refusal = DiscoveryRequest(type_url=answer.type_url, resource_names=["a.x", "b.x"], response_nonce=answer.nonce)
         refusal.error_detail.message = "no such key"
         await call.write(refusal)
-        assert await ingress.wait_nacks([], 5)
+        assert await ingress.wait_nacks([], WAIT_S)
         assert [nack.message for nack in (await ingress.wait_version(0, 0)).nacks] == ["Secret: no such key"]

@@ -5,6 +5,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from pkg.testing.wait import WAIT_S
 from svc.krane.ingress.listener import MAX_LOGGED_CHARS
 from svc.krane.ingress.port import Endpoint
 from svc.krane.ingress.testing import Connection, IngressHarness, Upstream, get, until
@@ -18,7 +19,7 @@ async def served(up: IngressHarness, apps: list[Upstream]) -> IngressHarness:
     """HOST is served by upstream a."""
     up.ingress.set_endpoints("dep_a", [apps[0].endpoint()])
     up.ingress.set_routes(routes_to({HOST: "dep_a"}), 1)
-    assert (await up.ingress.wait_version(1, 10)).version == 1
+    assert (await up.ingress.wait_version(1, WAIT_S)).version == 1
     return up
 
 
@@ -95,7 +96,7 @@ async def test_websockets_pass(up: IngressHarness) -> None:
         up.ingress.set_endpoints("dep_ws", [Endpoint("127.0.0.1", runner.addresses[0][1], healthy=True)])
         up.ingress.set_endpoints("dep_b", [other.endpoint()])
         up.ingress.set_routes(routes_to({HOST: "dep_ws"}), 1)
-        await up.ingress.wait_version(1, 10)
+        await up.ingress.wait_version(1, WAIT_S)
         async with (
             aiohttp.ClientSession() as client,
             client.ws_connect(f"http://127.0.0.1:{up.port}/ws", headers={"host": HOST}) as websocket,
@@ -103,8 +104,8 @@ async def test_websockets_pass(up: IngressHarness) -> None:
             await websocket.send_str("one")
             assert (await websocket.receive(5)).data == "echo:one"
             up.ingress.set_routes(routes_to({HOST: "dep_b"}), 2)
-            await up.ingress.wait_version(2, 10)
-            assert await up.ingress.wait_unlisted("dep_ws", 5)
+            await up.ingress.wait_version(2, WAIT_S)
+            assert await up.ingress.wait_unlisted("dep_ws", WAIT_S)
             await websocket.send_str("two")
             assert (await websocket.receive(5)).data == "echo:two"
             assert (await get(up.port, HOST)).body == "other"

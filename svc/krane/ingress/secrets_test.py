@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from grpc import aio
 
+from pkg.testing.wait import WAIT_S
 from svc.krane.ingress import secrets
 from svc.krane.ingress.messages import DeltaDiscoveryRequest, DeltaDiscoveryResponse
 from svc.krane.ingress.secrets import METHOD, SERVICE, Secrets
@@ -59,7 +60,7 @@ async def test_a_stranger_displaces_no_usual_name(
     [usual] = await asked(method, [HOST])
     others = await asked(method, [name if "." in name else f"{name}.example" for name in flood])
     for stream in others[:2]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_S):
             gone = await stream.read()
         assert len(gone.removed_resources) == 1
         await stream.done_writing()

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pkg.testing.wait import WAIT_S
 from svc.krane.ingress.ingress import Timing
 from svc.krane.ingress.port import Applied
 from svc.krane.ingress.testing import Connection, IngressHarness, Upstream, running_ingress, until
@@ -32,7 +33,7 @@ class Load:
         connection = Connection(self.port)
         while not self.stop.is_set():
             try:
-                reply = await asyncio.wait_for(connection.request(HOST, method=method), 5)
+                reply = await asyncio.wait_for(connection.request(HOST, method=method), WAIT_S)
             except (OSError, EOFError, TimeoutError) as error:
                 self._failed(f"{method}: {error!r}")
                 connection.close()
@@ -56,9 +57,9 @@ async def switch(up: IngressHarness, version: int, old: Upstream | None) -> Upst
     new = await Upstream(f"v{version}").start()
     up.ingress.set_endpoints(f"dep_{version}", [new.endpoint()])
     up.ingress.set_routes(routes_to({HOST: f"dep_{version}"}), version)
-    assert await up.ingress.wait_version(version, 10) == Applied(version, [])
+    assert await up.ingress.wait_version(version, WAIT_S) == Applied(version, [])
     if old is not None:
-        assert await up.ingress.wait_unlisted(f"dep_{version - 1}", 10)
+        assert await up.ingress.wait_unlisted(f"dep_{version - 1}", WAIT_S)
         up.ingress.remove_deployment(f"dep_{version - 1}")
         await old.stop()
     return new
@@ -95,7 +96,7 @@ async def test_a_replica_may_go_under_load(short_dir: Path) -> None:
         a, b = await Upstream("a").start(), await Upstream("b").start()
         up.ingress.set_endpoints("dep_1", [a.endpoint(), b.endpoint()])
         up.ingress.set_routes(routes_to({HOST: "dep_1"}), 1)
-        await up.ingress.wait_version(1, 10)
+        await up.ingress.wait_version(1, WAIT_S)
         load = Load(up.port)
         methods = (True, "GET"), (True, "POST"), (False, "GET"), (False, "POST")
         clients = [asyncio.create_task(load.client(keep, method)) for keep, method in methods]

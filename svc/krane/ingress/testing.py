@@ -12,6 +12,7 @@ from typing import Any
 
 from pkg.envoy import bootstrap, command, find_binary
 from pkg.testing.ports import free_port
+from pkg.testing.wait import WAIT_S
 from svc.krane.ingress.admin import EnvoyAdmin
 from svc.krane.ingress.ads import AdsServer
 from svc.krane.ingress.api_host import ApiSpec
@@ -24,7 +25,7 @@ from svc.krane.ingress.tls import TlsSpec
 TRUSTED = ("127.0.0.9/32",)
 
 
-async def until(condition: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], what: str, timeout_s: float = WAIT_S) -> None:
     """Polls `condition` every 5 ms; raises `AssertionError` naming `what` after `timeout_s`."""
     deadline = asyncio.get_running_loop().time() + timeout_s
     while not condition():
@@ -200,6 +201,6 @@ async def get(port: int, hostname: str, path: str = "/", headers: str = "") -> R
     """One GET on a connection of its own, at most 10 s."""
     connection = Connection(port)
     try:
-        return await asyncio.wait_for(connection.request(hostname, path, headers=headers), 10)
+        return await asyncio.wait_for(connection.request(hostname, path, headers=headers), WAIT_S)
     finally:
         connection.close()

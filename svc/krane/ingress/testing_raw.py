@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Self
 
+from pkg.testing.wait import WAIT_S
 from svc.krane.ingress.port import Endpoint
 
 LIMIT_BYTES = 16 << 20
-TIMEOUT_S = 10.0
+TIMEOUT_S = WAIT_S
 
 
 @dataclass

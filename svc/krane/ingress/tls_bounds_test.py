@@ -2,18 +2,17 @@
 
 import asyncio
 import subprocess
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from pkg.testing.wait import WAIT_S
 from svc.krane.ingress import secrets
 from svc.krane.ingress.port import Applied
 from svc.krane.ingress.testing import IngressHarness, Upstream, until
 from svc.krane.ingress.testing_tls import connect, handshake, hello, until_closed
-from svc.krane.ingress.tls import HANDSHAKE_TIMEOUT_S, HELLO_TIMEOUT_S
 from svc.krane.testing.certificates import by_id, certificate
 from svc.krane.testing.routes import routes_to
 
@@ -28,7 +27,7 @@ async def served(up: IngressHarness, apps: list[Upstream]) -> None:
     up.ingress.set_endpoints("dep_a", [apps[0].endpoint()])
     up.ingress.set_certificates(by_id(certificate(HOST)), 1)
     up.ingress.set_routes(routes_to({HOST: "dep_a"}), 1)
-    assert await up.ingress.wait_version(1, 10) == Applied(1, [])
+    assert await up.ingress.wait_version(1, WAIT_S) == Applied(1, [])
 
 
 async def all_of(calls: Iterable[Callable[[], Awaitable[object]]]) -> None:
@@ -57,7 +56,7 @@ def floods(port: int, hostnames: list[str]) -> Iterable[Callable[[], Awaitable[o
     template = hello(hostnames[0].encode())
 
     for hostname in hostnames:
-        yield partial(until_closed, port, template.replace(hostnames[0].encode(), hostname.encode()), 20)
+        yield partial(until_closed, port, template.replace(hostnames[0].encode(), hostname.encode()))
 
 
 async def test_a_flood_of_unknown_names_leaves_nothing(up: IngressHarness) -> None:
@@ -99,7 +98,7 @@ async def test_names_below_a_wildcard_are_bounded(up: IngressHarness, monkeypatc
     monkeypatch.setattr(secrets, "MAX_UNROUTED", 20)
     up.ingress.set_certificates(by_id(certificate("*.example", HOST), certificate("*.flood.example")), 2)
     up.ingress.set_routes(routes_to({HOST: "dep_a", "b.example": "dep_a"}), 2)
-    assert await up.ingress.wait_version(2, 10) == Applied(2, [])
+    assert await up.ingress.wait_version(2, WAIT_S) == Applied(2, [])
     for routed in (HOST, "b.example"):
         await handshake(up.tls_port, routed)
     oldest = names(1)[0]
@@ -118,17 +117,15 @@ async def test_names_below_a_wildcard_are_bounded(up: IngressHarness, monkeypatc
 async def test_slow_handshakes_end(up: IngressHarness) -> None:
     """A client that says nothing, half of its first message, or nothing more after it."""
     whole = hello(HOST.encode())
-    took = await asyncio.gather(*(until_closed(up.tls_port, data, 20) for data in (b"", whole[:50], whole)))
-    assert max(took[:2]) < HELLO_TIMEOUT_S + 2
-    assert took[2] < HANDSHAKE_TIMEOUT_S + 2
+    await asyncio.gather(*(until_closed(up.tls_port, data) for data in (b"", whole[:50], whole)))
     await handshake(up.tls_port, HOST)
 
 
-async def test_what_is_no_tls_is_closed_at_once(up: IngressHarness) -> None:
+async def test_what_is_no_tls_is_closed(up: IngressHarness) -> None:
     """Plain HTTP on the port of HTTPS, and noise."""
     request = f"GET / HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
     for data in (request, b"\0" * 1000, b"\x16\x03\x01\xff\xff" + b"a" * 70_000):
-        assert await until_closed(up.tls_port, data) < 2
+        await until_closed(up.tls_port, data)
     await handshake(up.tls_port, HOST)
 
 
@@ -141,7 +138,7 @@ async def test_renegotiation_is_refused(up: IngressHarness) -> None:
     assert client.stdin is not None
     assert client.stdout is not None
     seen = b""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WAIT_S):
         while b"Verify return code" not in seen:
             seen += await client.stdout.read(1000)
         client.stdin.write(b"R\n")
@@ -153,24 +150,20 @@ async def test_renegotiation_is_refused(up: IngressHarness) -> None:
 
 
 async def test_a_thousand_certificates(up: IngressHarness) -> None:
-    """Each is there at its first handshake; one is rotated in a moment, and all of them without a failed request."""
+    """Each is there at its first handshake; one is rotated, and all of them without a failed request."""
     hosts = names(1000, "many.example")
     own = {host: certificate(host) for host in hosts}
     up.ingress.set_certificates(by_id(*own.values()), 2)
     up.ingress.set_routes(routes_to(dict.fromkeys((HOST, *hosts), "dep_a")), 2)
-    began = time.monotonic()
-    assert await up.ingress.wait_version(2, 30) == Applied(2, [])
-    assert time.monotonic() - began < 10
+    assert await up.ingress.wait_version(2, WAIT_S) == Applied(2, [])
     before = resident_mib(up.envoy.pid)
     await all_of(partial(handshake, up.tls_port, host) for host in hosts)
     assert up.ingress.secrets.names == 1000
     assert resident_mib(up.envoy.pid) < before + 128
     own[hosts[7]] = certificate(hosts[7])
-    began = time.monotonic()
     up.ingress.set_certificates(by_id(*own.values()), 3)
     up.ingress.set_routes(routes_to(dict.fromkeys((HOST, *hosts), "dep_a")), 3)
-    assert await up.ingress.wait_version(3, 10) == Applied(3, [])
-    assert time.monotonic() - began < 2
+    assert await up.ingress.wait_version(3, WAIT_S) == Applied(3, [])
     own = {host: certificate(host) for host in hosts}
     up.ingress.set_certificates(by_id(*own.values()), 4)
     up.ingress.set_routes(routes_to(dict.fromkeys((HOST, *hosts), "dep_a")), 4)

@@ -1,5 +1,6 @@
 """What a krane that has just started does not know yet is left as it is: Envoy keeps what it has."""
 
+from pkg.testing.wait import WAIT_S
 from svc.krane.ingress.port import Applied
 from svc.krane.ingress.testing import IngressHarness, Upstream, get, until
 from svc.krane.testing.routes import routes_to
@@ -13,7 +14,7 @@ async def serve(up: IngressHarness, apps: list[Upstream]) -> None:
     up.ingress.set_endpoints("dep_a", [apps[0].endpoint()])
     up.ingress.set_endpoints("dep_b", [apps[1].endpoint()])
     up.ingress.set_routes(routes_to({HOST: "dep_a", OTHER: "dep_b"}), 1)
-    assert await up.ingress.wait_version(1, 10) == Applied(1, [])
+    assert await up.ingress.wait_version(1, WAIT_S) == Applied(1, [])
 
 
 async def start_again(up: IngressHarness) -> None:
@@ -29,7 +30,7 @@ async def test_routes_are_known_and_instances_are_not(up: IngressHarness, apps: 
     await serve(up, apps)
     await start_again(up)
     up.ingress.set_routes(routes_to({HOST: "dep_a", OTHER: "dep_b"}), 2)
-    applied = await up.ingress.wait_version(2, 10)
+    applied = await up.ingress.wait_version(2, WAIT_S)
     assert applied.version == 2
     assert [nack.hostname for nack in applied.nacks] == [HOST, OTHER]
     assert all("not known yet" in nack.message for nack in applied.nacks)
@@ -39,12 +40,12 @@ async def test_routes_are_known_and_instances_are_not(up: IngressHarness, apps: 
     up.ingress.set_endpoints("dep_c", [apps[2].endpoint()])
     up.ingress.set_routes(routes_to({HOST: "dep_a", OTHER: "dep_c"}), 3)
     await until(lambda: up.ingress.lists("dep_c"), "dep_c is served")
-    assert [nack.hostname for nack in (await up.ingress.wait_version(3, 10)).nacks] == [HOST]
+    assert [nack.hostname for nack in (await up.ingress.wait_version(3, WAIT_S)).nacks] == [HOST]
     assert [(await get(up.port, host)).body for host in (HOST, OTHER)] == ["a", "c"]
 
     up.ingress.set_endpoints("dep_a", [apps[1].endpoint()])  # the engine is back, and says so
     await until(lambda: up.ingress.held_addresses() is not None, "all that Envoy holds is of this krane")
-    assert await up.ingress.wait_version(3, 10) == Applied(3, [])
+    assert await up.ingress.wait_version(3, WAIT_S) == Applied(3, [])
     assert (await get(up.port, HOST)).body == "b"
 
 
@@ -55,7 +56,7 @@ async def test_none_is_told_when_it_is_known(up: IngressHarness, apps: list[Upst
     up.ingress.set_endpoints("dep_a", [])
     up.ingress.set_endpoints("dep_b", [apps[1].endpoint()])
     up.ingress.set_routes(routes_to({HOST: "dep_a", OTHER: "dep_b"}), 2)
-    assert [nack.hostname for nack in (await up.ingress.wait_version(2, 10)).nacks] == [HOST]
+    assert [nack.hostname for nack in (await up.ingress.wait_version(2, WAIT_S)).nacks] == [HOST]
     answer = await get(up.port, HOST)
     assert (answer.status, "has no healthy instance right now" in answer.body) == (503, True)
     assert (await get(up.port, OTHER)).body == "b"
@@ -73,7 +74,7 @@ async def test_a_new_envoy_serves_what_is_remembered(up: IngressHarness, apps: l
     assert up.ingress.held_addresses() == frozenset({"127.0.0.1", "10.9.9.9"})
     await up.server.start()
     up.envoy.start()
-    assert [nack.hostname for nack in (await up.ingress.wait_version(2, 10)).nacks] == [OTHER]
+    assert [nack.hostname for nack in (await up.ingress.wait_version(2, WAIT_S)).nacks] == [OTHER]
     assert (await get(up.port, HOST)).body == "a"
     answer = await get(up.port, OTHER)
     assert (answer.status, answer.body.startswith("503: it is not known yet where")) == (503, True), answer.body

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from pkg.testing.wait import WAIT_S
 from svc.krane.ingress.messages import ENDPOINTS
 from svc.krane.ingress.port import Applied
 from svc.krane.ingress.testing import IngressHarness, Upstream, get, until
@@ -19,7 +20,7 @@ async def warming(up: IngressHarness, apps: list[Upstream], monkeypatch: pytest.
     """
     up.ingress.set_endpoints("dep_a", [apps[0].endpoint()])
     up.ingress.set_routes(routes_to({HOST: "dep_a"}), 1)
-    assert await up.ingress.wait_version(1, 10) == Applied(1, [])
+    assert await up.ingress.wait_version(1, WAIT_S) == Applied(1, [])
 
     def nothing(_session: Any) -> None:
         return None
@@ -51,11 +52,11 @@ async def test_krane_killed_between_clusters_and_endpoints(
     up.ingress.set_endpoints("dep_b", [apps[1].endpoint()])
     up.ingress.set_routes(routes_to({HOST: "dep_b"}), 2)
     up.ingress.mark_ready()
-    assert await up.ingress.wait_version(2, 2) == Applied(2, [])
+    assert await up.ingress.wait_version(2, WAIT_S) == Applied(2, [])
     assert (await get(up.port, HOST)).body == "b"
     up.ingress.set_endpoints("dep_c", [apps[2].endpoint()])
     up.ingress.set_routes(routes_to({HOST: "dep_c"}), 3)
-    assert await up.ingress.wait_version(3, 2) == Applied(3, [])
+    assert await up.ingress.wait_version(3, WAIT_S) == Applied(3, [])
     assert (await get(up.port, HOST)).body == "c"
 
 
@@ -70,7 +71,7 @@ async def test_the_new_krane_knows_nothing_of_the_warming_cluster(
     up.ingress.set_routes(routes_to({HOST: "dep_c"}), 2)
     up.ingress.mark_ready()
     assert (await get(up.port, HOST)).body == "a"
-    assert await up.ingress.wait_version(2, 10) == Applied(2, [])
+    assert await up.ingress.wait_version(2, WAIT_S) == Applied(2, [])
     assert (await get(up.port, HOST)).body == "c"
     await until(lambda: not up.ingress.lists("dep_a"), "dep_a is served no more")
 
@@ -85,5 +86,5 @@ async def test_a_deployment_removed_while_its_cluster_warms(
     go_on()
     up.ingress.set_endpoints("dep_c", [apps[2].endpoint()])
     up.ingress.set_routes(routes_to({HOST: "dep_c"}), 2)
-    assert await up.ingress.wait_version(2, 2) == Applied(2, [])
+    assert await up.ingress.wait_version(2, WAIT_S) == Applied(2, [])
     assert (await get(up.port, HOST)).body == "c"

@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from pkg.testing.wait import WAIT_S
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import cluster_pb2_grpc, routing_pb2
 
@@ -62,14 +63,14 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
             await self._server.stop(0)
             self._server = None
 
-    async def until(self, what: Callable[[], Any], timeout_s: float = 20) -> Any:
+    async def until(self, what: Callable[[], Any], timeout_s: float = WAIT_S) -> Any:
         """Waits until `what()` is true, looked at after everything krane says; answers it."""
         async with asyncio.timeout(timeout_s), self._moved:
             while not (found := what()):
                 await self._moved.wait()
             return found
 
-    async def until_state(self, instance_id: str, state: int, timeout_s: float = 20) -> pb.InstanceReport:
+    async def until_state(self, instance_id: str, state: int, timeout_s: float = WAIT_S) -> pb.InstanceReport:
         """Waits for an instance to be reported in this state."""
 
         def seen() -> pb.InstanceReport | None:

@@ -14,6 +14,7 @@ from pkg.images.config import Images, RegistryLogin
 from pkg.kubernetes.config import Kubernetes
 from pkg.lifecycle import Runner
 from pkg.networks import engine_network
+from pkg.testing.wait import WAIT_S
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import common_pb2
 from svc.krane.config import Api, Docker, Ingress, KraneConfig, Runtime
@@ -132,7 +133,7 @@ def containers(client: docker.APIClient, harness: KraneHarness) -> set[str]:
     return {one["Names"][0].lstrip("/") for one in found}
 
 
-async def eventually(condition: Callable[[], Any], timeout_s: float = 20) -> None:
+async def eventually(condition: Callable[[], Any], timeout_s: float = WAIT_S) -> None:
     """Waits until the condition holds. Raises TimeoutError."""
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 - the engine notifies nobody

@@ -20,12 +20,12 @@ from pkg.storage.disk.config import DiskConfig
 from pkg.storage.signer import UrlSigner
 from pkg.telemetry import BuildEvent, BuildLine, BuildStep, LogStream, StepState
 from pkg.telemetry.events import MAX_LINE_BYTES
+from pkg.testing.wait import WAIT_S
 from sealift.ctrl.v1 import build_pb2 as pb
 from sealift.ctrl.v1 import project_pb2
 from svc.api.conftest import Upload, archive
 from svc.api.testing import RecordingRestate, RunningApi, all_sent, eventually, refused
 
-PATIENCE_S = 5
 SHA = "a" * 64
 
 
@@ -184,7 +184,7 @@ async def test_logs_are_followed_to_the_last_line(api: RunningApi, build: pb.Bui
     seen: list[pb.GetBuildLogsResponse] = []
 
     async def read() -> None:
-        async with asyncio.timeout(PATIENCE_S * 2):
+        async with asyncio.timeout(WAIT_S):
             async for message in call:
                 seen.append(message)  # noqa: PERF401 - looked at while it grows
 
@@ -215,7 +215,7 @@ async def test_lines_come_together_if_asked_for(api: RunningApi, build: pb.Build
         )
     await telemetry.close()
     call = api.admin.build.GetBuildLogs(pb.GetBuildLogsRequest(build_id=build.build_id, batched=True))
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_S):
         messages = [message async for message in call]
     assert len(messages) < 15
     assert max(message.ByteSize() for message in messages) < 300 << 10
@@ -228,9 +228,9 @@ async def test_logs_resume(api: RunningApi, build: pb.Build) -> None:
     await telemetry.builds.append(build.build_id, [line(str(n), n + 1) for n in range(10)])
     await telemetry.close()
     call = api.admin.build.GetBuildLogs(pb.GetBuildLogsRequest(build_id=build.build_id, after_seq=7))
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_S):
         assert [message.line.text async for message in call] == ["7", "8", "9"]
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_S):
         past = api.admin.build.GetBuildLogs(pb.GetBuildLogsRequest(build_id=build.build_id, after_seq=99))
         assert [message async for message in past] == []
 
@@ -242,6 +242,6 @@ async def test_steps_can_be_read_without_lines(api: RunningApi, build: pb.Build)
     await telemetry.builds.append(build.build_id, [*(line(str(n), n + 1) for n in range(10)), step])
     await telemetry.close()
     call = api.admin.build.GetBuildLogs(pb.GetBuildLogsRequest(build_id=build.build_id, steps_only=True))
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_S):
         found = [message async for message in call]
     assert [(message.seq, message.step.name) for message in found] == [(11, "[1/1] RUN x")]

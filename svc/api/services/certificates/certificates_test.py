@@ -17,6 +17,7 @@ from pkg.certificates.config import Tls
 from pkg.certificates.model import ChallengeKind, Issuer, SealedKey
 from pkg.clock import now_ms
 from pkg.regions import queries as regions
+from pkg.testing.wait import WAIT_S
 from pkg.workspaces.tables import workspaces
 from sealift.ctrl.v1 import acme_pb2 as pb
 from svc.api.testing import RecordingRestate, RunningApi, config_in, refused, running_api
@@ -181,7 +182,7 @@ async def test_a_default_installation_shows_its_authority(tmp_path: Path, restat
             listed = await api.admin.acme.ListCertificates(pb.ListCertificatesRequest())
             return [one.state for one in listed.certificates] == [pb.CERTIFICATE_STATE_VALID]
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(WAIT_S):
             while not await is_valid():
                 await api.db.commits.wait(api.db.commits.position, 0.5)
         shown = (await status(api, "hello.sealift.localhost")).certificate

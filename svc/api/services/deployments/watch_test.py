@@ -14,17 +14,16 @@ from pkg.deployments.status import Status, Step
 from pkg.deployments.tables import deployments as table
 from pkg.operations import queries as operation_queries
 from pkg.operations.model import OperationStatus
+from pkg.testing.wait import WAIT_S
 from sealift.ctrl.v1 import build_pb2, project_pb2
 from sealift.ctrl.v1 import deployment_pb2 as pb
 from svc.api.conftest import Deploy, Upload
 from svc.api.deployment_testing import make_ready, walk_to
 from svc.api.testing import RecordingRestate, RunningApi, all_sent, eventually, refused
 
-PATIENCE_S = 5
-
 
 async def next_of(call: Any) -> Any:
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_S):
         return await call.read()
 
 

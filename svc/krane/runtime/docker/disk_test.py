@@ -5,6 +5,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pkg.testing.wait import WAIT_S
 from svc.krane.runtime.docker.disk import MAX_INTERVAL_S, MIB, MIN_INTERVAL_S, SHARE, DiskUse, DiskWatch, interval_s
 from svc.krane.runtime.port import EventKind, InstanceEvent
 
@@ -38,7 +39,7 @@ async def test_only_what_exceeds_its_own_deployments_bound_is_told() -> None:
     watch.forget_all_but(frozenset({"dep_a", "dep_b", "dep_c"}))
     running = asyncio.create_task(watch.run())
     try:
-        event = await asyncio.wait_for(told.get(), 5)
+        event = await asyncio.wait_for(told.get(), WAIT_S)
     finally:
         running.cancel()
     assert told.empty()

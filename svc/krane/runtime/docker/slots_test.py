@@ -1,5 +1,6 @@
 import asyncio
 
+from pkg.testing.wait import WAIT_S
 from svc.krane.runtime.docker.slots import StartSlots
 from svc.krane.testing.harness import eventually
 
@@ -18,10 +19,10 @@ async def test_starts_that_hang_do_not_hold_up_what_serves() -> None:
 
     others = [asyncio.create_task(start(f"new{n}", is_live=False, until=hanging)) for n in range(5)]
     await eventually(lambda: len(started) == 2)
-    await asyncio.wait_for(start("live", is_live=True), 5)
+    await asyncio.wait_for(start("live", is_live=True), WAIT_S)
     assert started == ["new0", "new1", "live"]
     others[4].cancel()
     hanging.set()
     await asyncio.gather(*others, return_exceptions=True)
     assert sorted(started) == ["live", "new0", "new1", "new2", "new3"]
-    await asyncio.wait_for(start("next", is_live=False), 5)
+    await asyncio.wait_for(start("next", is_live=False), WAIT_S)

@@ -1,7 +1,6 @@
 """What a build promises, on a real Restate and a real database; the builder is a peer."""
 
 import asyncio
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from pkg.images import ImageRef
 from pkg.restate.testing import RestateServer
 from pkg.telemetry import BuildLine
 from pkg.telemetry.contract import numbers_are_complete
+from pkg.testing.wait import WAIT_S
 from pkg.workflows.building import BUILD, BUILD_RUN, BUILD_STOP
 from pkg.workflows.deploy import DEPLOY
 from pkg.workspaces.tables import workspaces
@@ -131,7 +131,7 @@ async def test_a_worker_that_stops_uses_up_no_attempts(harness: WorkerHarness, m
 
     harness.builder.outcome = outcome
     build_id = await harness.build()
-    await asyncio.wait_for(requested.wait(), 20)
+    await asyncio.wait_for(requested.wait(), WAIT_S)
     await harness.until(lambda: is_retried(harness, build_id), "the step is repeated by Restate")
     assert len(harness.builder.specs) == 1
     harness.deps.stopping.clear()  # the next worker
@@ -177,14 +177,12 @@ async def test_a_cancel_between_two_attempts(harness: WorkerHarness, monkeypatch
 
 
 async def test_a_cancel_reaches_the_solve_at_once(harness: WorkerHarness) -> None:
-    """The step watches the database itself: without a notification or a poll, within a second."""
+    """The step watches the database itself, without a notification or a poll."""
     harness.builder.hold.clear()
     build_id = await harness.build()
     await harness.until(lambda: harness.running(1), "the build runs")
-    started = time.monotonic()
     await harness.deps.db.write(builds.request_cancel, build_id, 1)
     assert (await harness.build_ended(build_id)).status is BuildStatus.CANCELLED
-    assert time.monotonic() - started < 2
     assert harness.builder.cancelled == [build_id]
 
 
