@@ -1,5 +1,11 @@
-"""gRPC requests into the pipeline, its answers and failures out as gRPC."""
+"""gRPC requests into the pipeline, its answers and failures out as gRPC.
 
+Every method is registered as one that takes a stream of requests, although it takes a single one: of others, grpc hands
+over the call only once the request is there. So the caller is known, counted and authorised before any of its bytes are
+waited for, and one that sends none is not waited for longer than `MESSAGE_TIMEOUT_S`.
+"""
+
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
 from functools import partial
@@ -18,6 +24,9 @@ from svc.api.rpc.pipeline import REQUEST_ID, RpcPipeline, request_id_of
 # grpcio's own services, which need no key: health for probes, and reflection, which is served on loopback only
 OPEN_SERVICES = frozenset({"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"})
 
+# From the begin of a call, once it is authorised, to the end of its request.
+MESSAGE_TIMEOUT_S = 20.0
+
 Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Any]]
 
 
@@ -35,10 +44,10 @@ class DenyByDefault(aio.ServerInterceptor):  # type: ignore[misc]  # grpcio says
         method = handler_call_details.method
         if method in self._guarded or method.removeprefix("/").partition("/")[0] in OPEN_SERVICES:
             return await continuation(handler_call_details)
-        return grpc.unary_unary_rpc_method_handler(_unknown)
+        return grpc.stream_unary_rpc_method_handler(_unknown)
 
 
-async def _unknown(_request: bytes, context: aio.ServicerContext[Any, Any]) -> None:
+async def _unknown(_requests: object, context: aio.ServicerContext[Any, Any]) -> None:
     await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this server has no such method")
 
 
@@ -50,11 +59,11 @@ def register(server: aio.Server, services: Iterable[Service], pipeline: RpcPipel
 
 
 def _handler(method: Method, pipeline: RpcPipeline) -> Any:
-    async def unary(body: bytes, context: aio.ServicerContext[Any, Any]) -> Any:
+    async def unary(_requests: object, context: aio.ServicerContext[Any, Any]) -> Any:
         assert method.unary is not None
         metadata = _metadata(context)
         try:
-            receive = partial(_parse, method, body)
+            receive = partial(_receive, method, context)
             peer = grpc_peer(context.peer())
             async with pipeline.enter(method, metadata, receive, transport="grpc", peer=peer) as (call, request):
                 answer = await method.unary(request, call)
@@ -63,10 +72,10 @@ def _handler(method: Method, pipeline: RpcPipeline) -> Any:
         except Failure as failure:
             await _abort(context, failure, metadata)
 
-    async def stream(body: bytes, context: aio.ServicerContext[Any, Any]) -> None:
+    async def stream(_requests: object, context: aio.ServicerContext[Any, Any]) -> None:
         # a coroutine that writes, not a generator: a cancel then always ends inside this very task
         assert method.stream is not None
-        metadata, receive, peer = _metadata(context), partial(_parse, method, body), grpc_peer(context.peer())
+        metadata, receive, peer = _metadata(context), partial(_receive, method, context), grpc_peer(context.peer())
         try:
             async with (
                 pipeline.enter(method, metadata, receive, transport="grpc", peer=peer) as (call, request),
@@ -82,16 +91,23 @@ def _handler(method: Method, pipeline: RpcPipeline) -> Any:
         return cast("bytes", answer.SerializeToString())
 
     if method.unary is not None:
-        return grpc.unary_unary_rpc_method_handler(unary, response_serializer=encode)
-    return grpc.unary_stream_rpc_method_handler(stream, response_serializer=encode)
+        return grpc.stream_unary_rpc_method_handler(unary, response_serializer=encode)
+    return grpc.stream_stream_rpc_method_handler(stream, response_serializer=encode)
 
 
-async def _parse(method: Method, body: bytes) -> Message:
+async def _receive(method: Method, context: aio.ServicerContext[Any, Any]) -> Message:
     """The request. grpc's own deserializer would answer UNKNOWN, before any key is looked at, with a traceback."""
+    try:
+        async with asyncio.timeout(MESSAGE_TIMEOUT_S):
+            body = await context.read()
+    except TimeoutError:
+        raise InvalidArgument("body", f"did not arrive within {MESSAGE_TIMEOUT_S:.0f} s") from None
+    name = method.request.DESCRIPTOR.name
+    if body is aio.EOF:
+        raise InvalidArgument("body", f"is missing: send a {name}")
     try:
         return method.request.FromString(body)
     except DecodeError as error:
-        name = method.request.DESCRIPTOR.name
         raise InvalidArgument("body", f"is not a protobuf-encoded {name}: use the protos of this server") from error
 
 

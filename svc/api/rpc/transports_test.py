@@ -28,10 +28,12 @@ from sealift.ctrl.v1 import (
     key_pb2,
 )
 from svc.api.conftest import Deploy
-from svc.api.rpc import Authorizer, Clients, Failure, RpcPipeline, Service
+from svc.api.rpc import Authorizer, Clients, Failure, RpcPipeline, Service, grpc_transport
 from svc.api.servers import GrpcServer, bind_http
 from svc.api.services.deployments.service import DeploymentServicer
 from svc.api.testing import RunningApi, refused
+
+WATCH = "/sealift.ctrl.v1.DeploymentService/WatchDeployment"
 
 
 def path_of(method: MethodDescriptor) -> str:
@@ -276,3 +278,30 @@ async def test_what_is_no_http(api: RunningApi, caplog: pytest.LogCaptureFixture
         writer.close()
     assert not any(record.exc_info or "hunter2" in str(vars(record)) for record in caplog.records)
     assert len([record for record in caplog.records if record.levelname == "WARNING"]) <= 1
+
+
+@pytest.mark.parametrize("name", ["/sealift.ctrl.v1.CtrlService/GetServerInfo", WATCH, "/sealift.ctrl.v1.X/Unknown"])
+async def test_a_grpc_call_that_never_sends_its_request_is_ended(
+    api: RunningApi, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Promise: it holds its place for seconds; without a key, or at a method that is not there, for no time at all."""
+    monkeypatch.setattr(grpc_transport, "MESSAGE_TIMEOUT_S", 0.3)
+    async with aio.insecure_channel(api.grpc) as channel, asyncio.timeout(60):
+
+        async def silent(*metadata: tuple[str, str], has_ended: bool = False) -> tuple[grpc.StatusCode, str]:
+            call = channel.stream_stream(name)(metadata=metadata)
+            if has_ended:
+                await call.done_writing()
+            with pytest.raises(aio.AioRpcError) as caught:
+                await call.read()
+            return caught.value.code(), caught.value.details() or ""
+
+        key = ("authorization", f"Bearer {api.admin_key}")
+        status, words = await silent(key)
+        if name.endswith("Unknown"):
+            assert status is grpc.StatusCode.UNIMPLEMENTED
+        else:
+            assert (status, "did not arrive within" in words) == (grpc.StatusCode.INVALID_ARGUMENT, True)
+            assert (await silent())[0] is grpc.StatusCode.UNAUTHENTICATED
+            assert "is missing" in (await silent(key, has_ended=True))[1]
+    await api.admin.ctrl.GetServerInfo(ctrl_pb2.GetServerInfoRequest())
