@@ -73,7 +73,8 @@ async def start(config: ApiConfig, runner: Runner, servicers: Registry = SERVICE
     runner.defer("objects", store.close)
     deps = await _deps(config, local_url, store, runner)
     services = [Service(descriptor, servicer(deps)) for descriptor, servicer in servicers.items()]
-    pipeline = RpcPipeline(deps.authorizer, deps.metrics, tracing.current(), Clients(config.trusted_proxies))
+    clients = Clients(config.trusted_proxies)
+    pipeline = RpcPipeline(deps.authorizer, deps.metrics, tracing.current(), clients)
     checks = {
         "database": deps.db.check_reads,
         "writes": deps.db.check_writes,
@@ -90,6 +91,7 @@ async def start(config: ApiConfig, runner: Runner, servicers: Registry = SERVICE
         services=services,
         pipeline=pipeline,
         tracing=tracing.current(),
+        clients=clients,
     )
     _tasks(deps, runner)
     refused = deps.metrics.counter(

@@ -28,9 +28,11 @@ from pkg.storage.signer import Grant, UrlSigner
 
 # Each hand-over between the event loop and a thread costs up to one interpreter switch (5 ms): few, larger pieces.
 PIECE_BYTES = 4 << 20
-IDLE_TIMEOUT_S = 60  # a client that sends nothing for so long is gone
-# On average over an upload: who trickles a byte a minute would hold a connection and a temporary file for years.
+IDLE_TIMEOUT_S = 30  # a client that sends or takes nothing for so long is gone
+# On average at each moment of an upload after its first minute: who trickles a byte at a time would hold a connection
+# and a temporary file for years.
 MIN_BYTES_PER_S = 32 * 1024
+GRACE_S = 60
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
@@ -75,7 +77,7 @@ class _Handlers:
             grant = self._grant(request)
             _check_length(request, grant)
             upload = await self._files.start_upload(grant.path, grant.size_bytes)
-            await self._receive_in_time(request, upload, grant)
+            await self._receive(request, upload, grant)
             if upload.sha256() != grant.sha256:
                 raise InvalidArgument(
                     "sha256",
@@ -97,29 +99,23 @@ class _Handlers:
                 await whole(self._files.run(upload.abort))
         return web.Response(headers={"ETag": f'"{grant.sha256}"'})
 
-    async def _receive_in_time(self, request: web.Request, upload: Upload, grant: Grant) -> None:
-        limit_s = IDLE_TIMEOUT_S + grant.size_bytes / MIN_BYTES_PER_S
-        try:
-            async with asyncio.timeout(limit_s) as bound:
-                await self._receive(request, upload, grant)
-        except TimeoutError:
-            if not bound.expired():
-                raise
-            raise FailedPrecondition(
-                "object.upload_too_slow",
-                f"the {grant.size_bytes} bytes did not arrive within {limit_s:.0f} s, which is "
-                f"{MIN_BYTES_PER_S // 1024} KiB a second: upload them over a faster connection",
-            ) from None
-
     async def _receive(self, request: web.Request, upload: Upload, grant: Grant) -> None:
         # one piece is hashed and written in a thread while the next one is received
         writing: asyncio.Task[None] | None = None
         buffer = bytearray()
         received = 0
+        clock = asyncio.get_running_loop().time
+        began = clock()
         try:
             while True:
-                async with asyncio.timeout(IDLE_TIMEOUT_S):
-                    data = await request.content.readany()
+                must_go_on_at = began + GRACE_S + received / MIN_BYTES_PER_S
+                try:
+                    async with asyncio.timeout_at(min(must_go_on_at, clock() + IDLE_TIMEOUT_S)):
+                        data = await request.content.readany()
+                except TimeoutError:
+                    if clock() < must_go_on_at:
+                        raise
+                    raise _too_slow(received, clock() - began) from None
                 received += len(data)
                 if received > grant.size_bytes:
                     raise _wrong_size(grant, f"more than {grant.size_bytes}")
@@ -176,6 +172,14 @@ class _Handlers:
                     await response.write(piece)
             await response.write_eof()
         return response
+
+
+def _too_slow(received: int, took_s: float) -> FailedPrecondition:
+    return FailedPrecondition(
+        "object.upload_too_slow",
+        f"{received} bytes arrived within {took_s:.0f} s; an upload of more than {GRACE_S} s has to bring "
+        f"{MIN_BYTES_PER_S // 1024} KiB a second: upload it over a faster connection",
+    )
 
 
 def _wrong_size(grant: Grant, got: str) -> InvalidArgument:

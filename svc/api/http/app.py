@@ -9,11 +9,10 @@ from pkg.observability.metrics import Metrics
 from pkg.observability.tracing import Tracing
 from pkg.storage.port import ObjectStore
 from svc.api.http import connect, metrics
+from svc.api.http.fairness import bounded_by
 from svc.api.http.health import Health
 from svc.api.http.transfers import traced_transfers
-from svc.api.rpc import RpcPipeline, Service
-
-MAX_BODY_BYTES = 4 << 20  # of JSON, the same as gRPC's default; uploads are streamed and have their own bound
+from svc.api.rpc import Clients, RpcPipeline, Service
 
 
 def make_app(
@@ -25,11 +24,11 @@ def make_app(
     services: Iterable[Service],
     pipeline: RpcPipeline,
     tracing: Tracing,
+    clients: Clients,
 ) -> web.Application:
     """Every route of the HTTP listener."""
-    app = web.Application(
-        client_max_size=MAX_BODY_BYTES, middlewares=[traced_transfers(tracing)] if tracing.enabled else []
-    )
+    traced = [traced_transfers(tracing)] if tracing.enabled else []
+    app = web.Application(middlewares=[bounded_by(clients), *traced])
     health.add_routes(app)
     metrics.add_routes(app, registry, metrics_from)
     app.add_routes(store.routes())

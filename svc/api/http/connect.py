@@ -20,12 +20,15 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 
-from pkg.errors import InvalidArgument
+from pkg.errors import InvalidArgument, SealiftError
 from svc.api.rpc import Failure, RpcPipeline, Service
 from svc.api.rpc.methods import Method
 from svc.api.rpc.pipeline import REQUEST_ID, request_id_of
 
+RPC_PREFIX = "/sealift."
+MAX_BODY_BYTES = 4 << 20  # the same as gRPC's default; uploads are streamed and have their own bound
 BODY_TIMEOUT_S = 30.0
+BODY_IDLE_S = 10.0  # of a body of which nothing arrives
 READ_TIMEOUT_S = 60.0
 REST_MAX_BYTES = 64 << 10
 REST_TIMEOUT_S = 1.0
@@ -51,7 +54,7 @@ def _unary(method: Method, pipeline: RpcPipeline) -> Callable[[web.Request], Awa
         metadata = _metadata(request)
         try:
             receive = partial(_message, request, method)
-            async with pipeline.enter(method, metadata, receive, transport="http", peer=_peer(request)) as (
+            async with pipeline.enter(method, metadata, receive, transport="http", peer=peer_of(request)) as (
                 call,
                 message,
             ):
@@ -71,7 +74,7 @@ def _stream(method: Method, pipeline: RpcPipeline) -> Callable[[web.Request], Aw
         try:
             receive = partial(_message, request, method)
             async with (
-                pipeline.enter(method, metadata, receive, transport="http", peer=_peer(request)) as (
+                pipeline.enter(method, metadata, receive, transport="http", peer=peer_of(request)) as (
                     call,
                     message,
                 ),
@@ -93,6 +96,12 @@ def _stream(method: Method, pipeline: RpcPipeline) -> Callable[[web.Request], Aw
     return handle
 
 
+def refusal(request: web.Request, error: SealiftError) -> web.Response:
+    """The answer to a call that is not begun."""
+    metadata = _metadata(request)
+    return _refused(Failure(error, metadata[REQUEST_ID]), metadata)
+
+
 async def _refusal(request: web.Request, failure: Failure, metadata: dict[str, str]) -> web.Response:
     """The answer to a call that failed, once the rest of a small request has arrived, unread.
 
@@ -103,6 +112,10 @@ async def _refusal(request: web.Request, failure: Failure, metadata: dict[str, s
             left = REST_MAX_BYTES
             while left > 0 and not request.content.at_eof():
                 left -= len(await request.content.readany())
+    return _refused(failure, metadata)
+
+
+def _refused(failure: Failure, metadata: dict[str, str]) -> web.Response:
     return web.json_response(_error(failure), status=failure.error.http_status, headers=_headers(metadata))
 
 
@@ -120,10 +133,8 @@ async def _message(request: web.Request, method: Method) -> Message:
     message = method.request()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
-            body = await request.read()
+            body = await _body(request)
         json_format.Parse(body or b"{}", message)
-    except web.HTTPRequestEntityTooLarge:
-        raise InvalidArgument("body", "is larger than 4 MiB") from None
     except web.RequestPayloadError:
         raise InvalidArgument("body", "does not match its Content-Encoding: send it without one") from None
     except TimeoutError:
@@ -132,6 +143,21 @@ async def _message(request: web.Request, method: Method) -> Message:
         # ValueError: not UTF-8, and numbers of more digits than Python reads
         raise InvalidArgument("body", f"is not a {message.DESCRIPTOR.name} in JSON: {_error_text(error)}") from error
     return message
+
+
+async def _body(request: web.Request) -> bytes:
+    body = bytearray()
+    while True:
+        try:
+            async with asyncio.timeout(BODY_IDLE_S):
+                data = await request.content.readany()
+        except TimeoutError:
+            raise InvalidArgument("body", f"stopped: nothing of it arrived for {BODY_IDLE_S:.0f} s") from None
+        if not data:
+            return bytes(body)
+        body += data
+        if len(body) > MAX_BODY_BYTES:
+            raise InvalidArgument("body", f"is larger than {MAX_BODY_BYTES >> 20} MiB")
 
 
 def _error_text(error: Exception) -> str:
@@ -149,7 +175,8 @@ def _metadata(request: web.Request) -> dict[str, str]:
     return found | {REQUEST_ID: request_id_of(found)}
 
 
-def _peer(request: web.Request) -> str:
+def peer_of(request: web.Request) -> str:
+    """The IP address at the other end of the connection; "" if it has none."""
     name = request.transport.get_extra_info("peername") if request.transport is not None else None
     return str(name[0]) if isinstance(name, tuple) else ""
 

@@ -4,6 +4,7 @@ import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
@@ -11,6 +12,8 @@ from urllib.parse import urlsplit
 from pkg.errors import ResourceExhausted
 
 MAX_CALLS = 128
+# Of HTTP, where each request holds a connection of the ingress to the api: six clients share what it may open.
+MAX_REQUESTS = 32
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 
 Address = IPv4Address | IPv6Address
@@ -44,12 +47,17 @@ class Clients:
     Args:
         trusted_proxies: networks and addresses of proxies whose X-Forwarded-* headers are believed.
         max_calls: at once of one IPv4 address or IPv6 /64, streams included.
+        max_requests: of HTTP, transfers of objects included, at once of the same.
     """
 
-    def __init__(self, trusted_proxies: Sequence[str], max_calls: int = MAX_CALLS) -> None:
+    def __init__(
+        self, trusted_proxies: Sequence[str], max_calls: int = MAX_CALLS, max_requests: int = MAX_REQUESTS
+    ) -> None:
         self._trusted = [ip_network(network) for network in trusted_proxies]
         self._max_calls = max_calls
+        self._max_requests = max_requests
         self._calls: Counter[str] = Counter()
+        self._requests: Counter[str] = Counter()
 
     def client(self, peer: str, metadata: Mapping[str, str]) -> Client:
         """The client of a call, from the address of the connection's peer and the call's headers (lower-case names)."""
@@ -66,28 +74,34 @@ class Clients:
                 break
         return Client(str(found), _server_url(metadata), is_behind_proxy=True)
 
-    @contextlib.contextmanager
-    def counted(self, client: Client) -> Iterator[None]:
-        """Counts a call while it is under way. Raises ResourceExhausted `server.too_many_calls`."""
-        if not client.is_behind_proxy:  # whatever it wrote into Host, of which `server_url` is made
-            yield
-            return
-        key = _network_of(client.address)
-        if self._calls[key] >= self._max_calls:
-            raise ResourceExhausted(
-                "server.too_many_calls",
-                f"{self._max_calls} calls from {client.address} are under way: wait until some have ended.",
-            )
-        self._calls[key] += 1
-        try:
-            yield
-        finally:
-            self._calls[key] -= 1
-            if not self._calls[key]:
-                del self._calls[key]
+    def counted(self, client: Client) -> AbstractContextManager[None]:
+        """Counts a call while it is under way. Raises ResourceExhausted `server.too_many_calls` when it begins."""
+        return _counted(self._calls, client, self._max_calls, "calls")
+
+    def counted_request(self, client: Client) -> AbstractContextManager[None]:
+        """Counts an HTTP request, whatever it is for; otherwise as `counted`."""
+        return _counted(self._requests, client, self._max_requests, "HTTP requests")
 
     def _is_trusted(self, address: Address) -> bool:
         return any(address in network for network in self._trusted)
+
+
+@contextlib.contextmanager
+def _counted(under_way: Counter[str], client: Client, most: int, what: str) -> Iterator[None]:
+    if not client.is_behind_proxy:  # whatever it wrote into Host, of which `server_url` is made
+        yield
+        return
+    key = _network_of(client.address)
+    if under_way[key] >= most:
+        message = f"{most} {what} from {client.address} are under way: wait until some have ended."
+        raise ResourceExhausted("server.too_many_calls", message)
+    under_way[key] += 1
+    try:
+        yield
+    finally:
+        under_way[key] -= 1
+        if not under_way[key]:
+            del under_way[key]
 
 
 def grpc_peer(peer: str) -> str:

@@ -1,6 +1,7 @@
 """From where a call comes, with and without proxies, and how many of one client may be under way."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import aiohttp
 import grpc
@@ -14,7 +15,8 @@ from pkg.errors import ResourceExhausted
 from pkg.testing.wait import WAIT_S
 from sealift.ctrl.v1 import ctrl_pb2, deployment_pb2
 from svc.api.conftest import Deploy
-from svc.api.rpc.clients import MAX_CALLS, Client, Clients, grpc_peer
+from svc.api.http import connect
+from svc.api.rpc.clients import MAX_CALLS, MAX_REQUESTS, Client, Clients, grpc_peer
 from svc.api.testing import RunningApi, refused
 
 PROXY = "127.0.0.1"
@@ -98,6 +100,56 @@ def test_names_of_peers() -> None:
     assert grpc_peer("ipv4:127.0.0.1:5000") == "127.0.0.1"
     assert grpc_peer("ipv6:[::1]:5000") == grpc_peer("ipv6:%5B::1%5D:5000") == "::1"
     assert grpc_peer("unix:/run/x.sock") == grpc_peer("") == ""
+
+
+async def test_slow_bodies_of_one_client_leave_room_for_others(api: RunningApi) -> None:
+    """Promise: RPCs as JSON and transfers count alike, each of which holds a connection of the ingress: the one too
+    many is answered at once, without its body, and another client is served."""
+    host, _, port = api.http.removeprefix("http://").rpartition(":")
+
+    async def asking(address: str, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection(host, int(port))
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n"
+        key = f"Authorization: Bearer {api.admin_key}\r\nX-Forwarded-For: {address}\r\n"
+        writer.write(f"{head}{key}\r\n{{".encode())
+        return reader, writer
+
+    call = "/sealift.ctrl.v1.CtrlService/GetServerInfo"
+    async with asyncio.timeout(60), aiohttp.ClientSession(api.http) as http:
+        held = [await asking("203.0.113.7", call) for _ in range(MAX_REQUESTS)]
+        try:
+            for path, words in ((call, b'"resource_exhausted"'), ("/objects/x", b"32 HTTP requests from 203.0.113.7")):
+                while True:  # until all that were sent before are under way
+                    reader, writer = await asking("203.0.113.7", path)
+                    held.append((reader, writer))
+                    answer = asyncio.create_task(reader.readuntil(b"\r\n\r\n"))
+                    if (await asyncio.wait({answer}, timeout=1))[0]:
+                        head = answer.result()
+                        if b" 429 " in head:
+                            break
+                    answer.cancel()
+                assert b"Retry-After: 1" in head
+                assert words in await reader.read(4000)
+            async with http.post(call, json={}, headers={"x-forwarded-for": "203.0.113.8"}) as other:
+                assert other.status == 401
+        finally:
+            for _, writer in held:
+                writer.close()
+
+
+async def test_a_body_that_stops_is_not_waited_for(api: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise: it holds its connection for seconds only, and is told why."""
+    monkeypatch.setattr(connect, "BODY_IDLE_S", 0.3)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    headers = {"Authorization": f"Bearer {api.admin_key}", "Content-Type": "application/json"}
+    async with asyncio.timeout(60), aiohttp.ClientSession(api.http) as http:
+        path = "/sealift.ctrl.v1.CtrlService/GetServerInfo"
+        async with http.post(path, data=body(), headers=headers) as answer:
+            assert (answer.status, "nothing of it arrived" in await answer.text()) == (400, True)
 
 
 async def test_one_client_of_the_ingress_leaves_room_for_others(api: RunningApi, deploy: Deploy) -> None:
