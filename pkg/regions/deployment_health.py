@@ -6,7 +6,7 @@ from pkg.deployments.model import Deployment
 from pkg.deployments.settings import from_json
 from pkg.regions import queries
 from pkg.regions.health import DeploymentHealth, Health, health_of
-from pkg.regions.shortage import is_exhausted
+from pkg.regions.shortage import CAPACITY, is_exhausted
 from pkg.regions.silence import silences
 
 NO_ADDRESS = "instance.no_address"
@@ -34,7 +34,7 @@ def shortage_code(connection: Connection, deployment: Deployment, now: int) -> s
     waiting = {i.region: i.waits_for for i in queries.instances_of(connection, deployment.id) if i.waits_for}
     if not waiting or not is_exhausted(connection, sorted(waiting), now):
         return ""
-    if "capacity" in waiting.values():
+    if CAPACITY in waiting.values():
         return NO_CAPACITY
     return NO_DISK if "disk" in waiting.values() else NO_ADDRESS
 

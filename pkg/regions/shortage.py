@@ -10,6 +10,9 @@ from pkg.deployments.tables import deployments
 from pkg.regions.tables import instances
 
 SETTLES_WITHIN_MS = 15_000  # after the end of a deployment, until krane has used what it freed
+CAPACITY = "capacity"
+# The same for the nodes of a cluster: its scheduler pauses up to 10 s between two tries, more when it is busy.
+CAPACITY_SETTLES_WITHIN_MS = 45_000
 _ALIVE = or_(instances.c.state == "starting", instances.c.state == "healthy", instances.c.state == "unhealthy")
 
 
@@ -62,7 +65,7 @@ def standbys_to_evict(shortage: Shortage) -> list[Standby]:
 def shortages(connection: Connection, now: int) -> list[Shortage]:
     """The regions in which an instance waits for what ran out. A waiting instance of a standby evicts nothing."""
     waits = (
-        select(instances.c.region)
+        select(instances.c.region, instances.c.waits_for)
         .join(deployments, deployments.c.id == instances.c.deployment_id)
         .where(
             instances.c.waits_for != "",
@@ -70,11 +73,15 @@ def shortages(connection: Connection, now: int) -> list[Shortage]:
             deployments.c.run_state.not_in([RunState.STANDBY, RunState.STOPPING]),
         )
     )
-    waiting = [str(row.region) for row in connection.execute(waits)]
-    return [_of(connection, region, waiting.count(region), now) for region in sorted(set(waiting))]
+    resources: dict[str, list[str]] = {}
+    for row in connection.execute(waits):
+        resources.setdefault(row.region, []).append(row.waits_for)
+    return [_of(connection, region, resources[region], now) for region in sorted(resources)]
 
 
-def _of(connection: Connection, region: str, waiting: int, now: int) -> Shortage:
+def _of(connection: Connection, region: str, resources: Sequence[str], now: int) -> Shortage:
+    """`resources`: what each waiting instance waits for."""
+    settles_within_ms = CAPACITY_SETTLES_WITHIN_MS if CAPACITY in resources else SETTLES_WITHIN_MS
     there = (
         select(deployments.c.id, deployments.c.environment_id, deployments.c.run_state, deployments.c.run_state_at)
         .join(instances, instances.c.deployment_id == deployments.c.id)
@@ -98,12 +105,12 @@ def _of(connection: Connection, region: str, waiting: int, now: int) -> Shortage
     freed = select(deployments.c.id).where(
         or_(
             deployments.c.run_state == RunState.STOPPING,
-            (deployments.c.run_state == RunState.STOPPED) & (deployments.c.run_state_at >= now - SETTLES_WITHIN_MS),
+            (deployments.c.run_state == RunState.STOPPED) & (deployments.c.run_state_at >= now - settles_within_ms),
         )
     )
     return Shortage(
         region=region,
-        waiting=waiting,
+        waiting=len(resources),
         leaving=sum(1 for row in rows if row.run_state == RunState.STOPPING),
         has_just_freed=connection.execute(freed.limit(1)).first() is not None,
         standbys=tuple(standbys),

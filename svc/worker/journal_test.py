@@ -10,6 +10,7 @@ from pkg.deployments.status import Status
 from pkg.restate.testing import RestateServer
 from svc.worker.handlers import check_code
 from svc.worker.testing.harness import worker_harness
+from svc.worker.workflows.deploy.workflow import CODE_VERSION
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +34,14 @@ async def test_other_code_refuses_and_the_old_code_finishes(
         harness.region.behavior.by_default = "starting"
         deployment_id = await harness.deploy(image="a")
         await harness.reaches(deployment_id, Status.DEPLOYING)
-        monkeypatch.setattr("svc.worker.workflows.deploy.workflow.CODE_VERSION", 2)
+        monkeypatch.setattr("svc.worker.workflows.deploy.workflow.CODE_VERSION", CODE_VERSION + 1)
 
         async def refused() -> bool:
             found = await harness.deps.restate.sql(
                 "select last_failure from sys_invocation where target_service_name = 'Deploy' "
                 f"and target_service_key = '{deployment_id}'"
             )
-            return any("started by code version 1" in (row.get("last_failure") or "") for row in found)
+            return any(f"started by code version {CODE_VERSION}" in (row.get("last_failure") or "") for row in found)
 
         await harness.until(refused, "Restate knows why it does not continue")
         harness.region.behavior.by_default = "healthy"

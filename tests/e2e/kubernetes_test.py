@@ -71,7 +71,7 @@ def test_a_deploy_reaches_a_pod(
 ) -> None:
     """Source becomes an image in the registry, and that a Pod by digest, which answers through the ingress."""
     done = on_cluster.deploy(apps.app(tmp_path / "app", "hello from a Pod"), app)
-    assert done.code == 0, done.err
+    assert done.code == 0, done.out
     assert on_cluster.get(app).body == "hello from a Pod"
     ident = done.last_json["deployment_id"]
     (pod,) = pods(kubernetes_cluster, ident)
@@ -140,7 +140,7 @@ def test_kill_9_of_krane_and_of_the_kubelet(
     """Neither is missed by what is live, and both go on from where they were."""
     directory = apps.app(tmp_path / "app", "one")
     first = on_cluster.deploy(directory, app)
-    assert first.code == 0, first.err
+    assert first.code == 0, first.out
     (before,) = pods(kubernetes_cluster, first.last_json["deployment_id"])
     with Load(on_cluster.url(app), rate_per_s=RATE_PER_S) as load:
         kubernetes_cluster.node.kubelet.kill()
@@ -162,7 +162,7 @@ def test_an_api_server_that_is_away(on_cluster: Stack, app: str, kubernetes_clus
     """No request is lost, and a deploy that began meanwhile ends well once it is back."""
     directory = apps.app(tmp_path / "app", "one")
     first = on_cluster.deploy(directory, app)
-    assert first.code == 0, first.err
+    assert first.code == 0, first.out
     with Load(on_cluster.url(app), rate_per_s=RATE_PER_S, max_s=AWAY_S + BACK_WITHIN_S) as load:
         kubernetes_cluster.apiserver.kill()
         until = time.monotonic() + AWAY_S
@@ -174,7 +174,7 @@ def test_an_api_server_that_is_away(on_cluster: Stack, app: str, kubernetes_clus
             kubernetes_cluster.apiserver.start()
             kubernetes_cluster.wait_until_ready()
         done = finish(deploy, timeout_s=BACK_WITHIN_S)
-        assert done.code == 0, done.err
+        assert done.code == 0, done.out
         eventually(lambda: load.bodies["two"], within_s=10, what="the second version answers")
     assert load.failures == []
     assert load.bodies["one"] > AWAY_S * RATE_PER_S / 2

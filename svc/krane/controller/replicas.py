@@ -113,6 +113,18 @@ class ReplicaReconciler:
         self, instance: Instance, spec: DeploymentSpec, rule: HealthRule, topology: pb.Topology
     ) -> Observation:
         """What the runtime has made of the instance. What may pass is tried again, up to the start timeout."""
+        is_there = True
+        try:
+            return await self._try(instance, spec, rule, topology)
+        except Unavailable as error:
+            is_there = _is_refusal(error)
+            raise
+        finally:
+            self._start_timings.note_contact(instance.replica, is_there=is_there)
+
+    async def _try(
+        self, instance: Instance, spec: DeploymentSpec, rule: HealthRule, topology: pb.Topology
+    ) -> Observation:
         runtime, is_live = self._deps.runtime, self._deps.desired.is_live(self._deployment_id)
         seen = await runtime.observe(self._deployment_id, instance.replica)
         if not _has_to_be_made(seen, spec):
@@ -125,8 +137,10 @@ class ReplicaReconciler:
         except Unavailable as error:
             instance.note = f"{error.message}; trying again"
             self._publisher.report(instance)
-            is_refused = error.code.startswith("instance.")
-            if is_refused and self._start_timings.age_s(start) >= rule.start_timeout_s:
+            if not _is_refusal(error):
+                raise
+            self._start_timings.note_contact(instance.replica, is_there=True)
+            if self._start_timings.tried_s(start) >= rule.start_timeout_s:
                 tried = f"not started within {rule.start_timeout_s:.0f} s: {error.message}"
                 raise FailedPrecondition(error.code, tried) from error
             raise
@@ -265,6 +279,11 @@ class ReplicaReconciler:
             self._publisher.report(instance)
             if instance.is_unreachable:
                 self._requeue()
+
+
+def _is_refusal(error: Unavailable) -> bool:
+    """Whether the engine has answered, and could not start the instance."""
+    return error.code.startswith("instance.")
 
 
 def _has_to_be_made(seen: Observation | None, spec: DeploymentSpec) -> bool:

@@ -13,11 +13,13 @@ from svc.krane.metrics import KraneMetrics
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Start:
-    """`began`: in seconds of the monotonic clock."""
+    """`began`, `away_since`: in seconds of the monotonic clock. `away_s`: for how long no engine has answered."""
 
     began: float
+    away_since: float | None = None
+    away_s: float = 0.0
     decided: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -45,9 +47,18 @@ class StartTimings:
                 span.add_done_callback(self._spans.discard)
         return start
 
-    def age_s(self, start: Start) -> float:
-        """Seconds since it began."""
-        return self._monotonic() - start.began
+    def note_contact(self, replica: int, *, is_there: bool) -> None:
+        """Whether the engine or cluster answers: while it does not, the start's time does not pass."""
+        start, now = self._starts.get(replica), self._monotonic()
+        if start is None:
+            return
+        if start.away_since is not None:
+            start.away_s += now - start.away_since
+        start.away_since = None if is_there else now
+
+    def tried_s(self, start: Start) -> float:
+        """For how many seconds an engine that answers could not start it. Asked when it has just answered."""
+        return self._monotonic() - start.began - start.away_s
 
     def decide(self, instance: Instance, outcome: str) -> None:
         """Ends the start with "healthy" or "failed". Does nothing when it was decided before."""

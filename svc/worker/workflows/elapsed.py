@@ -46,3 +46,32 @@ class Elapsed:
             return self.ms
         self.ms += max(0, now.ms - before.ms) if now.boot == before.boot else paused_ms
         return self.ms
+
+
+class TimeLeft:
+    """What is left of a wait's time.
+
+    Time in which it could not be seen what is waited for counts only for as long as it can't be seen: a region that is
+    back gets that time again, one that is not ends the wait. So a wait lasts twice its time at most.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_ms = timeout_s * 1000
+        self._elapsed = Elapsed()
+        self._unseen_ms = 0
+        self._was_unseen = False
+
+    def at(self, now: Tick, paused_ms: int, *, is_unseen: bool) -> float:
+        """Seconds that are left, 0 or less when the time is over.
+
+        Args:
+            now: of the latest observation.
+            paused_ms: see `Elapsed.at`.
+            is_unseen: that observation could not see it.
+        """
+        before_ms = self._elapsed.ms
+        total_ms = self._elapsed.at(now, paused_ms)
+        if self._was_unseen:
+            self._unseen_ms = min(self._unseen_ms + total_ms - before_ms, int(self._timeout_ms))
+        self._was_unseen = is_unseen
+        return (self._timeout_ms - total_ms + (0 if is_unseen else self._unseen_ms)) / 1000

@@ -60,17 +60,31 @@ def put(connection: Connection, deployment: Deployment, image_ref: str, names: l
 
 
 class InstancesObservation(Observation, frozen=True, kw_only=True):
-    """How the instances are. `stopped`: a cancel was requested; `over`: the deployment has ended."""
+    """How the instances are.
 
-    outcome: Literal["healthy", "waiting", "failed", "stopped", "over"]
+    `unseen`: a region is silent, or its engine or cluster away; `stopped`: a cancel was requested; `over`: the
+    deployment has ended.
+    """
+
+    outcome: Literal["healthy", "waiting", "unseen", "failed", "stopped", "over"]
+
+    @property
+    def is_unseen(self) -> bool:
+        """See `Observation`."""
+        return self.outcome == "unseen"
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """Whether to wait for the instances; `code`: of the failure."""
+    """Whether to wait for the instances, see `InstancesObservation`; `code`: of the failure."""
 
-    outcome: Literal["healthy", "waiting", "failed"]
+    outcome: Literal["healthy", "waiting", "unseen", "failed"]
     code: str = ""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether there is nothing to wait for."""
+        return self.outcome not in ("waiting", "unseen")
 
 
 def assess(connection: Connection, deployment: Deployment, now: int) -> Assessment:
@@ -81,7 +95,9 @@ def assess(connection: Connection, deployment: Deployment, now: int) -> Assessme
     if health.health is Health.HEALTHY:
         return Assessment("healthy")
     code = shortage_code(connection, deployment, now)
-    return Assessment("failed", code) if code else Assessment("waiting")
+    if code:
+        return Assessment("failed", code)
+    return Assessment("unseen" if health.health is Health.UNKNOWN else "waiting")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from sealift.workflow.v1.workflow_pb2 import NotifyRequest, StopRequest
 from svc.worker.deps import WorkerDeps
 from svc.worker.journal import Journal
 from svc.worker.workflows.compensation import ExitReason, WorkflowExit
-from svc.worker.workflows.elapsed import Elapsed, Tick, tick
+from svc.worker.workflows.elapsed import Tick, TimeLeft, tick
 
 P = ParamSpec("P")
 
@@ -39,6 +39,11 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     settled: bool
     now: int
     at: Tick = msgspec.field(default_factory=tick)
+
+    @property
+    def is_unseen(self) -> bool:
+        """Whether it could not be seen what is waited for."""
+        return False
 
 
 O = TypeVar("O", bound=Observation)  # noqa: E741 - as in Observation
@@ -80,16 +85,18 @@ async def watch(
 ) -> O:
     """Runs the step `name` until it is settled or `timeout_s` has passed, and returns the last observation.
 
+    Time in which nothing could be seen is given again once something can, see `TimeLeft`.
+
     After a notification it observes again soon, with growing pauses: the notification may be of an earlier report than
     the one that is waited for. `stop` None: past the point of no return.
 
     Raises:
         WorkflowExit: STOPPED, on `stop`.
     """
-    elapsed, pause_s, waited_s = Elapsed(), journal.deps.config.deploy.wait_poll_s, 0.0
+    time_left, pause_s, waited_s = TimeLeft(timeout_s), journal.deps.config.deploy.wait_poll_s, 0.0
     while True:
         observed = await journal.step(name, observe, *args, **kwargs)
-        left_s = timeout_s - elapsed.at(observed.at, int(waited_s * 1000)) / 1000
+        left_s = time_left.at(observed.at, int(waited_s * 1000), is_unseen=observed.is_unseen)
         if observed.settled or left_s <= 0:
             return observed
         futures = {} if wake_up is None else wake_up.futures()

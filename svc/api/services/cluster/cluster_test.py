@@ -11,7 +11,7 @@ from pkg.deployments.status import RunState, Status
 from pkg.feed import queries as desired
 from pkg.operations import queries as operations
 from pkg.regions import queries as regions
-from pkg.regions.shortage import SETTLES_WITHIN_MS, shortages
+from pkg.regions.shortage import CAPACITY_SETTLES_WITHIN_MS, SETTLES_WITHIN_MS, shortages
 from pkg.regions.silence import SILENT_AFTER_MS
 from pkg.regions.tables import replica_nacks
 from sealift.ctrl.v1 import cluster_pb2 as pb
@@ -50,10 +50,19 @@ async def test_healthy_wakes_the_deploy_that_waits(
     await eventually(lambda: restate.count("Deploy", "instances_changed", waiting.deployment_id) == 2, "notified again")
 
 
+@pytest.mark.parametrize(
+    ("resource", "settles_within_ms"), [("addresses", SETTLES_WITHIN_MS), ("capacity", CAPACITY_SETTLES_WITHIN_MS)]
+)
 async def test_no_room_wakes_the_deploy_only_if_nobody_gives_way(
-    api: RunningApi, epoch: str, deploy: Deploy, restate: RecordingRestate
+    api: RunningApi,
+    epoch: str,
+    deploy: Deploy,
+    restate: RecordingRestate,
+    resource: str,
+    settles_within_ms: int,
 ) -> None:
-    """Promise: a deploy that can't get an address is notified at once, and one that will get a standby's is not."""
+    """Promise: a deploy that can't get an address is notified at once, and one that will get a standby's is not; a
+    cluster gets its time to use what was freed."""
     old, waiting = await deploy(), await deploy(branch="b")
     for made in (old, waiting):
         await api.db.write(place, made.deployment_id)
@@ -62,14 +71,14 @@ async def test_no_room_wakes_the_deploy_only_if_nobody_gives_way(
     await api.db.write(deployments.set_run_state, old.deployment_id, RunState.STANDBY, NOW)
     await report(api, seen(old.deployment_id, deployment.INSTANCE_STATE_HEALTHY))
     crowded = seen(waiting.deployment_id, deployment.INSTANCE_STATE_STARTING)
-    crowded.waits_for = "addresses"
+    crowded.waits_for = resource
     await report(api, crowded)
     found = await api.db.read(shortages, NOW)
     assert [(one.waiting, len(one.standbys), one.is_exhausted) for one in found] == [(1, 1, False)]
     assert restate.count("Deploy", "instances_changed", waiting.deployment_id) == 0
     await api.db.write(deployments.set_run_state, old.deployment_id, RunState.STOPPING, NOW)
     await report(api, seen(old.deployment_id, deployment.INSTANCE_STATE_STOPPED, NOW + 1))
-    settled = NOW + SETTLES_WITHIN_MS
+    settled = NOW + settles_within_ms
     assert [one.is_exhausted for one in await api.db.read(shortages, settled + 1)] == [False], "it is still stopping"
     await api.db.write(deployments.set_run_state, old.deployment_id, RunState.STOPPED, NOW)
     assert [one.is_exhausted for one in await api.db.read(shortages, settled)] == [False]

@@ -21,12 +21,19 @@ NAME_TAKEN = "instance.name_taken"
 SPEAKER = "cluster"
 # What registries answer who does not log in.
 MAY_LACK_LOGIN = frozenset({"instance.registry_unauthorized", "instance.image_refused", "instance.image_not_found"})
+# A kubelet that does not have the Secret with the logins within a second pulls without a login, and says nothing of it.
+# It has it when it pulls again, 10 s later.
+PULLS_WITH_LOGIN = 2
 _PULL_REASONS = frozenset({
     "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable",
     "ImageInspectError",
 })  # fmt: skip
 _CREATE_REASONS = frozenset({"CreateContainerError", "RunContainerError", "CreateContainerConfigError"})
 _NO_ROOM = re.compile(r"insufficient|too many pods", re.IGNORECASE)
+# What an API server answers with 403 while it starts: its caches of rights, namespaces and quotas are not filled yet.
+_NOT_READY = re.compile(
+    r"not yet ready to handle request|error looking up service account|status unknown for quota", re.IGNORECASE
+)
 _RUNS_AS_ROOT = re.compile(r"runAsNonRoot", re.IGNORECASE)
 _ABSENT = re.compile(r"(secret|configmap) \S+ not found|failed to sync (secret|configmap) cache", re.IGNORECASE)
 _BACK_OFF = re.compile(r"^back-off pulling image \"[^\"]*\"(?:: (?P<rest>.*))?$", re.IGNORECASE | re.DOTALL)
@@ -118,7 +125,7 @@ def not_started(
             return FailedPrecondition(
                 "instance.image_not_found", f"image {spec.image_ref} cannot be pulled: its name is not valid"
             )
-        return pull_failed(spec.image_ref, said, username, causes=_NODE_CAUSES, speaker=SPEAKER) if said else None
+        return _not_pulled(said, history, spec, username) if said else None
     if waiting is not None and waiting.reason in _CREATE_REASONS:
         return _not_created(waiting.message, spec)
     if warnings:
@@ -137,6 +144,8 @@ def not_made(warnings: Sequence[Event]) -> Exception:
         return PendingError(CAPACITY, f"the quota of its namespace is used up ({SPEAKER}: {words})")
     if "is being terminated" in said:
         return PendingError("", f"its namespace is being deleted; waiting until that is over ({SPEAKER}: {words})")
+    if _NOT_READY.search(said) or " cannot " in said:  # rights of the cluster's own controller
+        return PendingError("", f"the cluster could not make its Pod yet ({SPEAKER}: {words})")
     if "is forbidden" in said or "denied the request" in said or "is invalid" in said:
         return FailedPrecondition(refusals.REFUSED, f"the cluster refuses its Pod ({SPEAKER}: {words})")
     return PendingError("", f"the cluster could not make its Pod yet ({SPEAKER}: {words})")
@@ -151,6 +160,10 @@ def refusal(error: ApiError, what: str) -> Exception:
         return PendingError(CAPACITY, f"the quota of its namespace is used up ({SPEAKER}: {words})")
     if "is being terminated" in error.message:
         return PendingError("", f"its namespace is being deleted; waiting until that is over ({SPEAKER}: {words})")
+    if error.code == 403 and _NOT_READY.search(error.message):
+        return Unavailable(
+            UNAVAILABLE, f"the API server is not ready to write {what}; trying again ({SPEAKER}: {words})"
+        )
     if error.code == 404:
         return Unavailable(UNAVAILABLE, f"the namespace of {what} was gone; trying again ({SPEAKER}: {words})")
     if error.code == 403 and " cannot " in error.message:
@@ -171,6 +184,15 @@ def name_taken(kind: str, name: str, namespace: str) -> FailedPrecondition:
         f"the name of {kind} {name} is taken by an object that is not this instance's (its labels differ); remove it "
         f"by hand: kubectl delete {kind.lower()} {name}{where}",
     )
+
+
+def _not_pulled(said: str, history: PodHistory, spec: DeploymentSpec, username: str) -> Exception:
+    error = pull_failed(spec.image_ref, said, username, causes=_NODE_CAUSES, speaker=SPEAKER)
+    if username and error.code in MAY_LACK_LOGIN and history.failed_pulls < PULLS_WITH_LOGIN:
+        return PendingError(
+            "", f"its node pulls the image again, should it not have had the login yet: {error.message}"
+        )
+    return error
 
 
 def _pull_words(message: str, history: PodHistory) -> str:

@@ -56,6 +56,19 @@ def test_a_pull_has_the_registrys_reason(said: str, code: str, passes: bool) -> 
     assert "certs.d" not in error.message  # that is a Docker engine's
 
 
+@pytest.mark.parametrize("said", ["unexpected status code: 401 Unauthorized", f"{IMAGE}: not found"])
+def test_a_pull_that_may_have_had_no_login(said: str) -> None:
+    """Promise: a kubelet's first pull, which may have been without the login that krane gave it, is no verdict; its
+    second one is, and so is the first one from a registry without a login."""
+    history, seen = PodHistory(), []
+    for reason in ("ErrImagePull", "ErrImagePull", "ImagePullBackOff", "ErrImagePull"):
+        one = pod(waiting(reason, PULL + said if reason == "ErrImagePull" else f'Back-off pulling image "{IMAGE}"'))
+        history = history.with_state(one, 1.0)
+        seen.append(type(failures.not_started(one, history, SPEC, "puller")))
+    assert seen == [PendingError, PendingError, PendingError, FailedPrecondition]
+    assert isinstance(why(waiting("ErrImagePull", PULL + said)), FailedPrecondition)
+
+
 def test_the_back_off_of_a_pull_tells_nothing_by_itself() -> None:
     """Promise: the words of the try before count; without them the cluster's events are asked."""
     hidden = waiting("ImagePullBackOff", f'Back-off pulling image "{IMAGE}"')
@@ -126,10 +139,16 @@ def test_no_node() -> None:
         ('admission webhook "x" denied the request: no', FailedPrecondition, None),
         ("pods is forbidden: because it is being terminated", PendingError, ""),
         ("etcdserver: request timed out", PendingError, ""),
+        ('pods "dep-1-0" is forbidden: not yet ready to handle request', PendingError, ""),
+        ('pods "dep-1-0" is forbidden: error looking up service account ns/default: serviceaccount "default" not found',
+         PendingError, ""),
+        ('pods "dep-1-0" is forbidden: status unknown for quota: q, resources: pods', PendingError, ""),
+        ('pods is forbidden: User "system:serviceaccount:kube-system:statefulset-controller" cannot create resource '
+         '"pods" in API group ""', PendingError, ""),
     ],
 )  # fmt: skip
 def test_a_pod_that_is_not_made(said: str, kind: type[Exception], resource: str | None) -> None:
-    """Promise: why the cluster makes no Pod is told from its own events."""
+    """Promise: why the cluster makes no Pod is told from its own events; what it says while it starts is no verdict."""
     error = failures.not_made([Event(reason="FailedCreate", message=f"create Pod failed error: {said}")])
     assert isinstance(error, kind)
     assert said in str(error)
@@ -147,11 +166,13 @@ def test_a_pod_that_is_not_made(said: str, kind: type[Exception], resource: str 
         (403, "exceeded quota: q", PendingError),
         (403, "unable to create new content in namespace x because it is being terminated", PendingError),
         (403, 'User "krane" cannot patch resource "statefulsets"', Unavailable),
+        (403, 'statefulsets.apps "a" is forbidden: not yet ready to handle request', Unavailable),
         (403, 'admission webhook "x" denied the request', FailedPrecondition),
     ],
 )
 def test_a_write_that_is_refused(code: int, said: str, kind: type[Exception]) -> None:
-    """Promise: a schema error, which the server answers with 500, is for ever; a race and a missing right are not."""
+    """Promise: a schema error, which the server answers with 500, is for ever; a race, a missing right and a server
+    that has just started are not."""
     error = failures.refusal(ApiError(code, "", said), "StatefulSet a")
     assert isinstance(error, kind)
     assert said in str(error)

@@ -35,11 +35,14 @@ class PodHistory:
     Attributes:
         first_end: how its app ended first.
         pull_error: the registry's words, which the back-off hides.
+        failed_pulls: how many were seen to fail. `is_pull_failed`: the newest state says so of one.
         ends_since: when its deletion was seen first, in seconds of the monotonic clock.
     """
 
     first_end: Terminated | None = None
     pull_error: str = ""
+    failed_pulls: int = 0
+    is_pull_failed: bool = False
     ends_since: float | None = None
 
     def with_state(self, pod: Pod, now_s: float) -> "PodHistory":
@@ -48,7 +51,12 @@ class PodHistory:
         history = self
         if self.first_end is None and end is not None:
             history = replace(history, first_end=end)
-        if waiting is not None and waiting.reason == "ErrImagePull" and waiting.message:
+        is_pull_failed = waiting is not None and waiting.reason == "ErrImagePull"
+        if is_pull_failed != self.is_pull_failed:
+            history = replace(
+                history, is_pull_failed=is_pull_failed, failed_pulls=self.failed_pulls + int(is_pull_failed)
+            )
+        if waiting is not None and is_pull_failed and waiting.message:
             history = replace(history, pull_error=waiting.message)
         if self.ends_since is None and pod.metadata.deletion_timestamp is not None:
             history = replace(history, ends_since=now_s)

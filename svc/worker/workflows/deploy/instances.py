@@ -105,7 +105,7 @@ async def wait_healthy(ctx: WorkflowContext, journal: Journal, deploy: DeployInp
     observed = await watch(
         journal, "health", observe_health, timeout_s, WakeUp(ctx, INSTANCES), stop, deploy.deployment_id
     )
-    if observed.outcome == "waiting":
+    if observed.outcome in ("waiting", "unseen"):
         await journal.step("note not healthy", note_not_healthy, deploy.deployment_id, timeout_s)
         raise WorkflowExit(ExitReason.FAILED)
     if observed.outcome != "healthy":
@@ -137,7 +137,7 @@ async def observe_health(deps: WorkerDeps, deployment_id: str) -> InstancesObser
         return InstancesObservation(settled=True, now=now, outcome="stopped")
     if assessment.outcome == "failed":
         await _note(deps, deployment_id, assessment.code, None)
-    return InstancesObservation(settled=assessment.outcome != "waiting", now=now, outcome=assessment.outcome)
+    return InstancesObservation(settled=assessment.is_final, now=now, outcome=assessment.outcome)
 
 
 async def note_not_healthy(deps: WorkerDeps, deployment_id: str, timeout_s: int) -> None:

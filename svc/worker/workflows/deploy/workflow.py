@@ -18,7 +18,7 @@ from svc.worker.workflows.deploy.record import DeployInput, end, make_ready, not
 from svc.worker.workflows.routes import assign_routes
 from svc.worker.workflows.waiting import APPLIED, INSTANCES, STOP, StopSignal
 
-CODE_VERSION = 1  # one more whenever a step is added, removed, renamed or moved
+CODE_VERSION = 2  # one more whenever a step is added, removed, renamed or moved
 
 log = logging.getLogger(__name__)
 

@@ -43,7 +43,7 @@ async def start_target(ctx: WorkflowContext, journal: Journal, switch: SwitchInp
         journal, "health", observe_health, started.timeout_s, WakeUp(ctx, INSTANCES), None,
         switch.operation_id, switch.deployment_id,
     )  # fmt: skip
-    if observed.outcome == "waiting":
+    if observed.outcome in ("waiting", "unseen"):
         await journal.step(
             "note not healthy", note, switch.operation_id, switch.deployment_id, "instance.not_healthy",
             started.timeout_s,
@@ -86,7 +86,7 @@ async def observe_health(deps: WorkerDeps, operation_id: str, deployment_id: str
         return InstancesObservation(settled=True, now=now, outcome="failed")
     if assessment.outcome == "failed":
         await note(deps, operation_id, deployment_id, assessment.code, None)
-    return InstancesObservation(settled=assessment.outcome != "waiting", now=now, outcome=assessment.outcome)
+    return InstancesObservation(settled=assessment.is_final, now=now, outcome=assessment.outcome)
 
 
 async def note(deps: WorkerDeps, operation_id: str, deployment_id: str, code: str, waited_s: int | None) -> None:

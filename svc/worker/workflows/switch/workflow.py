@@ -17,7 +17,7 @@ from svc.worker.workflows.switch.record import SwitchInput, begin, complete, end
 from svc.worker.workflows.switch.routes import take_routes, wait_until_applied
 from svc.worker.workflows.waiting import APPLIED, INSTANCES
 
-CODE_VERSION = 2  # one more whenever a step is added, removed, renamed or moved
+CODE_VERSION = 3  # one more whenever a step is added, removed, renamed or moved
 
 log = logging.getLogger(__name__)
 
