@@ -96,7 +96,7 @@ def wanted(
         if (
             domain.hostname.startswith("*.")
             and _issuer(tls, domain.hostname) is Issuer.ACME
-            and not _by_dns(tls, domain.hostname)
+            and not by_dns(tls, domain.hostname)
         ):
             notices.append(
                 f"{domain.hostname} has no certificate: a wildcard needs a DNS server in [tls.dns] that may change "
@@ -112,7 +112,7 @@ def _wildcard(tls: Tls, apex: str) -> Wanted | None:
     issuer = _issuer(tls, apex)
     if issuer is Issuer.LOCAL:
         return Wanted((apex, f"*.{apex}"), None, issuer, ChallengeKind.NONE)
-    if _by_dns(tls, apex):
+    if by_dns(tls, apex):
         return Wanted((apex, f"*.{apex}"), None, issuer, ChallengeKind.DNS_01)
     return None
 
@@ -128,7 +128,7 @@ def _single(tls: Tls, hostname: str, workspace_id: str | None) -> Wanted:
     if issuer is Issuer.LOCAL:
         challenge = ChallengeKind.NONE
     else:
-        challenge = ChallengeKind.DNS_01 if _by_dns(tls, hostname) else ChallengeKind.HTTP_01
+        challenge = ChallengeKind.DNS_01 if by_dns(tls, hostname) else ChallengeKind.HTTP_01
     return Wanted((hostname,), workspace_id, issuer, challenge)
 
 
@@ -138,5 +138,6 @@ def _issuer(tls: Tls, hostname: str) -> Issuer:
     return Issuer.ACME if tls.uses_acme and is_public else Issuer.LOCAL
 
 
-def _by_dns(tls: Tls, hostname: str) -> bool:
+def by_dns(tls: Tls, hostname: str) -> bool:
+    """Whether a name is proven by DNS, as its zone takes updates; else by HTTP."""
     return tls.dns is not None and tls.dns.covers(hostname)

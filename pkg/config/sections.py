@@ -96,6 +96,7 @@ _SPACE = re.compile(r"\s")
 LOOPBACK_NETWORKS = ("127.0.0.0/8", "::1")
 
 
+DNS_PORT = 53
 HSTS_MAX_S = 2 * 365 * 86400
 
 
@@ -135,17 +136,36 @@ class Ingress(Strict):
         return self.url(hostname).partition("://")[2]
 
 
-def split_address(address: str) -> tuple[str, int]:
+def split_address(address: str, default_port: int | None = None) -> tuple[str, int]:
     """Host and port of "127.0.0.1:7400" or "[::1]:7400"; port 0 asks the system for a free one.
 
+    Args:
+        address: host:port.
+        default_port: of an address without one, which may then be an IPv6 address without brackets; None: a port is
+            required.
+
     Raises:
-        ValueError: it is not host:port.
+        ValueError: it is not of that form.
     """
-    host, colon, port = address.rpartition(":")
+    text = address
+    if default_port is not None:
+        if _is_ipv6(address):
+            return address, default_port
+        if ":" not in address or address.endswith("]"):
+            text = f"{address}:{default_port}"
+    host, colon, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535 or (":" in host and not bracketed):
+    is_host = _is_ipv6(host[1:-1]) if bracketed else bool(host) and set(host).isdisjoint(":/[]")
+    if not colon or not is_host or not port.isdecimal() or int(port) > 65535:
         raise ValueError(f"expected host:port, got {address!r}")
     return (host[1:-1] if bracketed else host), int(port)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ip_address(text).version == 6
+    except ValueError:
+        return False
 
 
 def address_problems(key: str, address: str) -> list[str]:

@@ -5,10 +5,9 @@ import binascii
 from typing import Literal
 
 from pkg.config import Secret, Strict
-from pkg.config.sections import address_problems
+from pkg.config.sections import DNS_PORT, split_address
 
 MAX_PROPAGATION_S = 60
-DNS_PORT = 53
 
 
 class Rfc2136(Strict):
@@ -16,7 +15,7 @@ class Rfc2136(Strict):
 
     Attributes:
         provider: what takes the updates; "rfc2136".
-        server: host or host:port of the primary server; the port is 53 by default.
+        server: host or host:port of the primary server, e.g. "10.0.0.53" or "2001:db8::53"; the port is 53 by default.
         zone: that it may change, e.g. "example.com".
         key_name: of the TSIG key.
         key_secret: of the TSIG key, in base64.
@@ -35,7 +34,7 @@ class Rfc2136(Strict):
 
     def problems(self) -> list[str]:
         """The server is an address, the zone a name, the secret base64."""
-        found = address_problems("server", self.address)
+        found = [] if self._has_address() else [f"server: expected host or host:port, got {self.server!r}"]
         if not self.zone.strip("."):
             found.append("zone: is empty; name the zone that the key may change")
         if not self.key_name.strip("."):
@@ -51,11 +50,15 @@ class Rfc2136(Strict):
         return found
 
     @property
-    def address(self) -> str:
-        """The server as host:port."""
-        has_port = self.server.rpartition(":")[1] and not self.server.endswith("]") and self.server.count(":") == 1
-        in_brackets = self.server.startswith("[") and "]:" in self.server
-        return self.server if has_port or in_brackets else f"{self.server}:{DNS_PORT}"
+    def address(self) -> tuple[str, int]:
+        """Host and port of the server. Raises ValueError when it is neither host nor host:port."""
+        return split_address(self.server, DNS_PORT)
+
+    def _has_address(self) -> bool:
+        try:
+            return self.address[1] != 0
+        except ValueError:
+            return False
 
     def covers(self, hostname: str) -> bool:
         """Whether records of the hostname, or of what a wildcard stands below, are in the zone."""

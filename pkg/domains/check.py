@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from pkg.domains import caa
@@ -16,6 +16,7 @@ CHECK_TIMEOUT_S = 30.0
 MAX_CNAMES = 8
 MAX_FOUND = 10
 LOOPBACK = ("127.0.0.1", "::1")
+_QUOTES = "\"'\u201c\u201d `\t"
 WILDCARD_PROBE = "sealift-check"  # a name that only the wildcard answers for
 
 
@@ -43,7 +44,7 @@ class Expectation:
         target: the environment's own hostname.
         installation: a CNAME to one of these, or to a name below the apex, is right, too.
         addresses: of the ingress, as the operator set them; empty: those of `target`.
-        authorities: names of the certificate authority in CAA records; empty: not checked.
+        issuance: what CAA records have to permit.
     """
 
     name: DomainName
@@ -51,7 +52,7 @@ class Expectation:
     target: str
     installation: InstallationNames
     addresses: tuple[str, ...] = ()
-    authorities: tuple[str, ...] = ()
+    issuance: caa.Issuance = field(default_factory=caa.Issuance)
 
 
 async def check_domain(dns: Lookups, expected: Expectation) -> Report:
@@ -62,7 +63,7 @@ async def check_domain(dns: Lookups, expected: Expectation) -> Report:
             (ownership, is_owned, txt), (target, is_pointed), warning = await asyncio.gather(
                 proof,
                 _target(dns, expected, proof),
-                caa.forbidden(dns, expected.name, expected.authorities),
+                caa.forbidden(dns, expected.name, expected.issuance),
             )
     except TimeoutError:
         wanted = wanted_records(expected.name, expected.token, expected.target, expected.addresses)
@@ -81,7 +82,9 @@ async def _ownership(dns: Lookups, expected: Expectation) -> Ownership:
     found = replace(record, found=answer.values[:MAX_FOUND])
     if expected.token in answer.values:
         return replace(found, is_right=True), True, answer.values
-    if answer.values:
+    if expected.token in (value.strip(_QUOTES) for value in answer.values):
+        reason = f"TXT {record.name} holds the value with quotes or spaces around it: enter it without.{_delay(answer)}"
+    elif answer.values:
         reason = f"TXT {record.name} does not hold the wanted value.{_delay(answer)}"
     else:
         reason = await _misplaced(dns, expected, record) or f"There is no TXT record {record.name}.{_delay(answer)}"
@@ -118,7 +121,7 @@ async def _target(
     found = (*v4.values, *v6.values)
     if not found:
         to = f" (CNAME to {chain[-1]})" if chain else ""
-        reason = f"{expected.name.hostname} has no address{to}.{_delay(v4)}"
+        reason = _appended(expected, chain) or f"{expected.name.hostname} has no address{to}.{_delay(v4)}"
         return _unanswered(expected, own, cname, reason), False
     if not own:
         reason = (
@@ -127,6 +130,15 @@ async def _target(
         )
         return (replace(cname, found=found[:MAX_FOUND], reason=reason),), None
     return _addresses(expected, own, v4, v6, cname)
+
+
+def _appended(expected: Expectation, chain: tuple[str, ...]) -> str:
+    """Many providers append the zone to a target without a dot at its end, too."""
+    zone = f".{expected.name.registrable}"
+    if not chain or not _is_ours(chain[-1].removesuffix(zone), expected.installation) or not chain[-1].endswith(zone):
+        return ""
+    appended = f"the DNS provider appends {zone[1:]}, so enter the value with a dot at its end"
+    return f"The CNAME record leads to {chain[-1]}: {appended} ('{expected.target}.')."
 
 
 def _addresses(

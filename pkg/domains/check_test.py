@@ -7,6 +7,7 @@ import dns.rcode
 import pytest
 
 from pkg.domains import resolver
+from pkg.domains.caa import Issuance
 from pkg.domains.check import Expectation, check_domain
 from pkg.domains.model import Report
 from pkg.domains.names import parse_domain
@@ -72,6 +73,22 @@ async def test_a_provider_that_appends_the_zone(zone: DnsServer) -> None:
     zone.set(CHALLENGE, "TXT")
     zone.set(f"{CHALLENGE}.shop.test", "TXT", TOKEN)
     assert "enter the name as _sealift-challenge.www." in (await check(zone)).reason
+
+
+async def test_a_value_in_quotes(zone: DnsServer) -> None:
+    """Some providers take quotes for a part of the value."""
+    zone.records[(CHALLENGE, "TXT")] = [f'"\\"{TOKEN}\\""']
+    report = await check(zone)
+    assert report.is_owned is False
+    assert f"TXT {CHALLENGE} holds the value with quotes or spaces around it" in report.reason
+
+
+async def test_a_provider_that_appends_the_zone_to_the_target(zone: DnsServer) -> None:
+    zone.set("www.shop.test", "CNAME", f"{TARGET}.shop.test.")
+    report = await check(zone)
+    assert report.is_pointed is False
+    assert f"leads to {TARGET}.shop.test: the DNS provider appends shop.test" in report.reason
+    assert f"('{TARGET}.')" in report.reason
 
 
 async def test_many_values_come_over_tcp(zone: DnsServer) -> None:
@@ -245,15 +262,21 @@ async def test_private_addresses_are_shown_to_the_owner_alone(zone: DnsServer, k
 
 async def test_caa_is_told(zone: DnsServer) -> None:
     """The nearest records above decide; they are a warning, since the route works without a certificate."""
-    authorities = ("letsencrypt.org",)
-    assert (await check(zone, authorities=authorities)).warnings == ()
+    issuance = Issuance(("letsencrypt.org",), "http-01", "https://le.test/acct/1")
+    assert (await check(zone, issuance=issuance)).warnings == ()
     zone.set("shop.test", "CAA", '0 issue "other-ca.test"')
-    report = await check(zone, authorities=authorities)
+    report = await check(zone, issuance=issuance)
     assert report.is_right
     assert len(report.warnings) == 1
     assert """CAA records of shop.test ('0 issue other-ca.test') forbid""" in report.warnings[0]
     assert 'add 0 issue "letsencrypt.org"' in report.warnings[0]
-    zone.set("shop.test", "CAA", '0 issue "other-ca.test"', '0 issue "letsencrypt.org; validationmethods=dns-01"')
-    assert (await check(zone, authorities=authorities)).warnings == ()
+    zone.set("shop.test", "CAA", '0 issue "other-ca.test"', '0 issue "letsencrypt.org; validationmethods=http-01"')
+    assert (await check(zone, issuance=issuance)).warnings == ()
+    zone.set(
+        "shop.test", "CAA", '0 issue "letsencrypt.org; validationmethods=dns-01; accounturi=https://le.test/acct/2"'
+    )
+    (narrow,) = (await check(zone, issuance=issuance)).warnings
+    wanted = "letsencrypt.org; accounturi=https://le.test/acct/1; validationmethods=http-01"
+    assert f'add 0 issue "{wanted}"' in narrow
     zone.rcodes["shop.test"] = dns.rcode.SERVFAIL
-    assert "then issues nothing" in (await check(zone, authorities=authorities)).warnings[0]
+    assert "then issues nothing" in (await check(zone, issuance=issuance)).warnings[0]

@@ -3,11 +3,10 @@
 from ipaddress import ip_address
 
 from pkg.config import Strict
-from pkg.config.sections import split_address
+from pkg.config.sections import DNS_PORT, split_address
 
 MAX_RESOLVERS = 5
 MAX_ADDRESSES = 50
-DNS_PORT = 53
 
 
 class Domains(Strict):
@@ -51,10 +50,7 @@ def parse_resolver(text: str) -> tuple[str, int]:
     Raises:
         ValueError: it is none of these.
     """
-    try:
-        return str(ip_address(text)), DNS_PORT
-    except ValueError:
-        host, port = split_address(text)
-        if port == 0:
-            raise ValueError(f"expected a port, got {text!r}") from None
-        return str(ip_address(host)), port
+    host, port = split_address(text, DNS_PORT)
+    if port == 0:
+        raise ValueError(f"expected a port, got {text!r}")
+    return str(ip_address(host)), port

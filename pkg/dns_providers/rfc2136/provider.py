@@ -11,7 +11,6 @@ import dns.tsig
 import dns.tsigkeyring
 import dns.update
 
-from pkg.config.sections import split_address
 from pkg.dns_providers.config import Rfc2136
 from pkg.dns_providers.port import DnsFailure
 
@@ -51,10 +50,9 @@ class Rfc2136Provider:
         return dns.update.UpdateMessage(self._zone, keyring=self._keyring, keyalgorithm=self._algorithm)
 
     async def _send(self, update: dns.update.UpdateMessage, name: str) -> None:
-        server = self._config.address
+        server, (host, port) = self._config.server, self._config.address
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                host, port = split_address(server)
                 found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
                 answer = await dns.asyncquery.tcp(update, str(found[0][4][0]), port=port, timeout=TIMEOUT_S)
         except (dns.tsig.PeerError, dns.tsig.BadTime, dns.tsig.BadSignature) as error:

@@ -8,12 +8,16 @@ from urllib.parse import urlsplit
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from pkg.certificates import orders
 from pkg.certificates.config import Tls
+from pkg.certificates.model import ChallengeKind
+from pkg.certificates.wanted import by_dns
 from pkg.clock import Clock
 from pkg.config.sections import Ingress
 from pkg.db import Database
 from pkg.deployments.addresses import environment_hostname
 from pkg.domains import queries
+from pkg.domains.caa import Issuance
 from pkg.domains.check import Expectation, check_domain
 from pkg.domains.model import Domain
 from pkg.domains.resolver import Lookups
@@ -53,6 +57,7 @@ class DomainChecker:
         self._clock = clock
         self._ingress = ingress
         self._addresses = addresses
+        self._tls = tls
         self._authorities = ca_identities(tls)
         self._under_way: Counter[str] = Counter()
         self._checks = metrics.counter("domain_checks", "Checks of domains by what they found.", ["outcome"])
@@ -111,7 +116,9 @@ class DomainChecker:
 
     async def _check(self, domain: Domain) -> None:
         try:
-            target = await self._db.read(self._target, domain)
+            target, account_url = await self._db.read(self._facts, domain)
+            method = ChallengeKind.DNS_01 if by_dns(self._tls, domain.hostname) else ChallengeKind.HTTP_01
+            issuance = Issuance(self._authorities, method, account_url)
             report = await check_domain(
                 self._dns,
                 Expectation(
@@ -120,7 +127,7 @@ class DomainChecker:
                     target=target,
                     installation=installation_names(self._ingress),
                     addresses=self._addresses,
-                    authorities=self._authorities,
+                    issuance=issuance,
                 ),
             )
             outcome = await self._db.write(
@@ -135,13 +142,12 @@ class DomainChecker:
         if outcome.activated:
             log.info("domain active", extra=fields(domain_id=domain.id, hostname=domain.hostname))
 
-    def _target(self, connection: Connection, domain: Domain) -> str:
-        environment = environments.get(connection, domain.environment_id)
-        return (
-            self._ingress.apex_domain
-            if environment is None
-            else environment_hostname(connection, environment, self._ingress.apex_domain)
-        )
+    def _facts(self, connection: Connection, domain: Domain) -> tuple[str, str]:
+        """The environment's own hostname, and the URL of the account at the authority; "" while there is none."""
+        apex, environment = self._ingress.apex_domain, environments.get(connection, domain.environment_id)
+        target = apex if environment is None else environment_hostname(connection, environment, apex)
+        account = orders.account(connection, self._tls.directory) if self._authorities else None
+        return target, "" if account is None else account.url or ""
 
 
 def installation_names(ingress: Ingress) -> InstallationNames:
