@@ -72,6 +72,7 @@ async def test_claims_of_trusted_proxies_are_kept(raw: Raw) -> None:
     ("claims", "host", "proto", "port"),
     [
         ({}, HOST, b"http", b"80"),
+        ({"X-Forwarded-Proto": b""}, HOST, b"http", b"80"),
         ({"X-Forwarded-Proto": b"https"}, HOST, b"https", b"443"),
         ({"X-Forwarded-Proto": b"HTTPS, http"}, HOST, b"HTTPS, http", b"443"),
         ({"X-Forwarded-Proto": b"https"}, f"{HOST}:8443", b"https", b"8443"),

@@ -130,7 +130,7 @@ def _names_of_certificate(hostname: str) -> list[JsonDict]:
 # What came by plain HTTP, to this listener or to a trusted proxy, and is no challenge: of these, one that is not
 # known here is the app's.
 _PLAIN: list[JsonDict] = [
-    {"name": "x-forwarded-proto", "string_match": {"exact": "http"}},
+    {"name": "x-forwarded-proto", "string_match": {"exact": "http", "ignore_case": True}},
     {"name": ":path", "string_match": {"prefix": CHALLENGE_PATH}, "invert_match": True},
 ]
 

@@ -68,8 +68,11 @@ async def test_challenges_are_answered_whatever_is_routed(strict: IngressHarness
     challenges = [Challenge(f"token-{n}_x", host, f"token-{n}_x.thumb") for n, host in enumerate(hosts)]
     await serve(strict, app, 2, *challenges)
     for n, host in enumerate(hosts):
-        answer = await get(strict, host, f"{PATH}token-{n}_x")
-        assert (answer.status, answer.text) == (200, f"token-{n}_x.thumb")
+        for spelt in (host, f"{host}.", f"{host}:80", host.upper()):  # authorities differ in what they write
+            answer = await get(strict, spelt, f"{PATH}token-{n}_x")
+            assert (answer.status, answer.text) == (200, f"token-{n}_x.thumb")
+    by_tls = await get_tls(strict, COVERED, f"{PATH}token-0_x")
+    assert by_tls.text == "token-0_x.thumb", "a proxy in front may lead the authority to HTTPS"
     assert app.requests == []
     assert (await get(strict, UNROUTED)).status == 404
     assert (await get(strict, UNROUTED, f"{PATH}token-0_x")).status == 404, "it is another hostname's"
@@ -125,6 +128,8 @@ async def test_plain_http_leads_to_https_where_there_is_a_certificate(strict: In
     claim = "X-Forwarded-Proto: https"
     assert (await get(strict, COVERED, "/", claim)).status == 308, "nobody is believed"
     assert (await get(strict, COVERED, "/", claim, source=PROXY)).status == 200, "a proxy in front did TLS"
+    for plain in ("X-Forwarded-Proto: HTTP", "X-Forwarded-Proto:"):
+        assert (await get(strict, COVERED, "/", plain, source=PROXY)).status == 308
 
 
 async def test_a_certificate_that_comes_or_goes_takes_the_redirect_along(strict: IngressHarness, app: RawApp) -> None:

@@ -110,7 +110,7 @@ def _https(spec: ListenerSpec, tls: TlsSpec) -> JsonDict:
         "filter_chains": [
             {
                 "name": name,
-                "filters": [_connection_manager(spec, is_trusted=name == _TRUSTED)],
+                "filters": [_connection_manager(spec, is_trusted=name == _TRUSTED, is_tls=True)],
                 "transport_socket": transport_socket(),
                 "transport_socket_connect_timeout": f"{HANDSHAKE_TIMEOUT_S}s",
             }
@@ -128,7 +128,7 @@ def _bound(host: str, port: int) -> JsonDict:
     }
 
 
-def _connection_manager(spec: ListenerSpec, *, is_trusted: bool) -> JsonDict:
+def _connection_manager(spec: ListenerSpec, *, is_trusted: bool, is_tls: bool = False) -> JsonDict:
     router = typed("envoy.extensions.filters.http.router.v3.Router", suppress_envoy_headers=True)
     return {
         "name": "envoy.filters.network.http_connection_manager",
@@ -145,7 +145,7 @@ def _connection_manager(spec: ListenerSpec, *, is_trusted: bool) -> JsonDict:
             http_protocol_options=_http1(),
             http2_protocol_options=_http2(),
             upgrade_configs=[{"upgrade_type": "websocket"}],
-            **_forwarding(is_trusted=is_trusted),
+            **_forwarding(is_trusted=is_trusted, is_tls=is_tls),
             **_request_id(),
             server_header_transformation="PASS_THROUGH",
             # The app decides whether it wants the body.
@@ -212,9 +212,18 @@ def _anything_but(word: str) -> str:
     return f"(?i:{'|'.join(branches)})"
 
 
-def _forwarding(*, is_trusted: bool) -> JsonDict:
-    mutations = [{"remove_on_match": {"key_matcher": {"prefix": name}}} for name in _LOOKALIKES]
-    if not is_trusted:
+def _filled_in_proto(*, is_tls: bool) -> JsonDict:
+    """An empty X-Forwarded-Proto is none: Envoy finds no route for it."""
+    said = "request.headers['x-forwarded-proto']"
+    value = f"%CEL({said} == '' ? '{'https' if is_tls else 'http'}' : {said})%"
+    return {"append": {"header": {"key": "x-forwarded-proto", "value": value}, "append_action": "OVERWRITE_IF_EXISTS"}}
+
+
+def _forwarding(*, is_trusted: bool, is_tls: bool) -> JsonDict:
+    mutations: list[JsonDict] = [{"remove_on_match": {"key_matcher": {"prefix": name}}} for name in _LOOKALIKES]
+    if is_trusted:
+        mutations.append(_filled_in_proto(is_tls=is_tls))
+    else:
         mutations += [{"remove_on_match": {"key_matcher": _matcher(name)}} for name in _FORWARDING]
     name = "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
     return {

@@ -94,7 +94,7 @@ async def test_the_best_certificate_is_served(up: IngressHarness, apps: list[Ups
     wildcard, short, long = certificate("*.example"), certificate(HOST, days=30), certificate(HOST, days=60)
     expired = certificate("old.other", days=-1)
     await served(up, apps[0], wildcard, short, long, expired)
-    for name in (HOST, HOST.upper()):
+    for name in (HOST, HOST.upper(), f"{HOST}."):
         assert (await handshake(up.tls_port, name)).serial == serial(long)
     assert (await handshake(up.tls_port, "b.example")).serial == serial(wildcard)
     assert (await handshake(up.tls_port, "old.other")).serial == serial(expired)
@@ -105,6 +105,18 @@ async def test_the_best_certificate_is_served(up: IngressHarness, apps: list[Ups
     assert (await handshake(up.tls_port, HOST)).serial == serial(wildcard)
     assert await serve(up, [], 4) == Applied(4, [])
     await closes_at_once(up.tls_port, HOST)
+
+
+async def test_one_connection_for_several_names(up: IngressHarness, apps: list[Upstream]) -> None:
+    """Browsers send requests for all names of a certificate on one HTTP/2 connection: the route is that of each."""
+    up.ingress.set_endpoints("dep_a", [apps[0].endpoint()])
+    up.ingress.set_endpoints("dep_b", [apps[1].endpoint()])
+    up.ingress.set_certificates(by_id(certificate("*.example")), 1)
+    up.ingress.set_routes(routes_to({HOST: "dep_a", "b.example": "dep_b"}), 1)
+    assert await up.ingress.wait_version(1, 10) == Applied(1, [])
+    async with http2(up.tls_port, HOST) as two:
+        assert [(await two.get(name)).body for name in (HOST, "b.example", HOST)] == [b"a", b"b", b"a"]
+        assert (await two.get("c.example")).status == 404, "and no other app answers"
 
 
 async def test_a_certificate_that_envoy_refuses_is_told_and_passed_over(
