@@ -43,6 +43,8 @@ ROUTE_FIELDS: Mapping[str, str] = {
 
 # What a topology takes whose app speaks another protocol than HTTP/1.1: h2c. Yet another one takes the next number.
 APP_PROTOCOL = "app.protocol/1"
+# A restart takes it. A topology never does: of one that was restarted an older krane keeps what runs.
+APP_RESTART = "app.restart/1"
 
 
 def registered(capabilities: Collection[str]) -> frozenset[str]:

@@ -12,6 +12,7 @@ LABEL_ENVIRONMENT = "sealift.environment"
 LABEL_DEPLOYMENT = "sealift.deployment"
 LABEL_REPLICA = "sealift.replica"
 LABEL_SPEC = "sealift.spec"
+LABEL_RESTART = "sealift.restart"  # the restart that an instance was made for; absent: none
 
 
 def label_filters(*labels: str) -> dict[str, str]:

@@ -22,7 +22,7 @@ from svc.krane.controller.api import ClusterApi
 from svc.krane.controller.backoff import Backoff
 from svc.krane.controller.contact import Contact, Service, replica_id
 from svc.krane.controller.departure import GRACE_S, Departure
-from svc.krane.controller.deps import KraneDeps
+from svc.krane.controller.deps import DRAIN_S, KraneDeps
 from svc.krane.controller.desired import Change, DesiredState
 from svc.krane.controller.endpoints import Endpoints, EndpointsFile, boot_id
 from svc.krane.controller.feed import Feed
@@ -59,6 +59,7 @@ class Timing:
 
     resync_s: float = 30.0
     stop_grace_s: int = 10
+    drain_s: float = DRAIN_S
     retry_s: tuple[float, float] = (30.0, 300.0)
     first_cleanup_s: float = 10.0
     access_s: float = EVERY_S
@@ -271,6 +272,7 @@ def _deps(
         tracing=tracing.current(),
         metrics=metrics,
         stop_grace_s=timing.stop_grace_s,
+        drain_s=timing.drain_s,
         retry_s=timing.retry_s,
     )
 

@@ -7,7 +7,7 @@ that runs is probed.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from pkg.errors import Unavailable
@@ -15,13 +15,14 @@ from pkg.observability.logging import fields
 from svc.krane.controller.backoff import Backoff
 from svc.krane.controller.deps import KraneDeps
 from svc.krane.controller.draining import Draining
-from svc.krane.controller.instance import Instance
+from svc.krane.controller.instance import HEALTHY, Instance
 from svc.krane.controller.publishing import Publisher
 from svc.krane.controller.replicas import RECHECK_S, ReplicaReconciler
+from svc.krane.controller.rolling import ReplicaState, RollingStep, next_step
 from svc.krane.controller.start_timings import StartTimings
 from svc.krane.controller.topology import HealthRule, deployment_spec, disk_mib, health_rule
 from svc.krane.controller.workqueue import ChangedError, Result, WorkQueue, soonest
-from svc.krane.runtime.port import EventKind, InstanceEvent
+from svc.krane.runtime.port import DeploymentSpec, EventKind, InstanceEvent, InstanceRef, WantedReplicas
 
 log = logging.getLogger(__name__)
 
@@ -107,8 +108,10 @@ class DeploymentReconciler:
         rule = health_rule(topology)
         self._replicas.output.use(topology.variables, topology.plain_variables)
         wanted = await self._deps.runtime.wanted_replicas(spec)
-        self._take_out(wanted.count, rule)
-        for replica in range(wanted.count):
+        found = await self._deps.runtime.list_instances(self.deployment_id)
+        step = self._step(spec, wanted, found)
+        self._take_out(step, rule, found)
+        for replica in range(step.count):
             if replica not in self.instances:
                 self._surplus.pop(replica, None)
                 self.instances[replica] = Instance(self.deployment_id, replica, self._replicas.output.redacted)
@@ -116,14 +119,31 @@ class DeploymentReconciler:
         outcomes = await asyncio.gather(
             *(
                 self._guarded(partial(self._replicas.reconcile, self.instances[replica], spec, rule, topology))
-                for replica in range(wanted.count)
+                for replica in range(step.count)
             )
         )
-        await self._delete_surplus(wanted.count)
+        outcomes.append(await self._delete_surplus(step.count, found))
+        if self._step(spec, wanted, found) != step:
+            self._queue.add()
         for outcome in outcomes:
             if isinstance(outcome, Exception):
                 raise outcome
         return soonest(outcome for outcome in outcomes if isinstance(outcome, Result))
+
+    def _step(self, spec: DeploymentSpec, wanted: WantedReplicas, found: Sequence[InstanceRef]) -> RollingStep:
+        """How many instances there are to be now, and which of them is made again."""
+        if not self.observed.is_set():
+            # An earlier krane may have made one more, which stands in for another until that serves.
+            is_one_more = wanted.may_exceed and any(ref.replica == wanted.count for ref in found)
+            return RollingStep(wanted.count + is_one_more)
+        states = {
+            replica: ReplicaState(
+                one.seen.restart_generation, is_serving=one.verdict()[0] == HEALTHY and not one.is_leaving
+            )
+            for replica, one in self.instances.items()
+            if one.seen is not None
+        }
+        return next_step(states, wanted.count, spec.restart_generation, may_exceed=wanted.may_exceed)
 
     async def _guarded(self, work: Callable[[], Awaitable[Result]]) -> Result | Exception:
         """So that one replica's fault does not cut off the others."""
@@ -138,21 +158,36 @@ class DeploymentReconciler:
             self.observed.set()
             self._publisher.endpoints(port)
 
-    def _take_out(self, replicas: int, rule: HealthRule) -> None:
-        """Takes the instances beyond the wanted number out of the ingress, before anything that may take long."""
-        surplus = [replica for replica in self.instances if replica >= replicas]
+    def _take_out(self, step: RollingStep, rule: HealthRule, found: Sequence[InstanceRef]) -> None:
+        """Takes what is to end, or to be made again, out of the ingress, before anything that may take long."""
+        surplus = [replica for replica in self.instances if replica >= step.count]
         for replica in surplus:
             self._replicas.end(replica)
             self._surplus[replica] = self.instances.pop(replica).name
-        if surplus:
+        moved = [one for one in self.instances.values() if one.is_leaving != (one.replica == step.replace)]
+        for one in moved:
+            one.is_leaving = not one.is_leaving
+        leaving = {ref.name for ref in found if ref.replica >= step.count or ref.replica == step.replace}
+        self._replicas.drains.keep_only(leaving)
+        if surplus or moved:
             self._publisher.endpoints(rule.port)
 
-    async def _delete_surplus(self, replicas: int) -> None:
-        """Ends the instances beyond the wanted number; those that the runtime has ended by itself are reported, too."""
-        found = await self._deps.runtime.list_instances(self.deployment_id)
-        await self._draining.delete([ref for ref in found if ref.replica >= replicas])
+    async def _delete_surplus(self, replicas: int, found: Sequence[InstanceRef]) -> Result | Exception:
+        """Ends the instances beyond the wanted number, once the requests under way had their time.
+
+        Those that the runtime has ended by itself are reported, too.
+        """
+        surplus = [ref for ref in found if ref.replica >= replicas]
+        left_s = max((self._replicas.drains.left_s(ref.name, ref.address) for ref in surplus), default=0.0)
+        if left_s > 0:
+            return Result(left_s)
+        try:
+            await self._draining.delete(surplus)
+        except Exception as error:
+            return error
         for replica, name in list(self._surplus.items()):
             self._gone(replica, name)
+        return Result()
 
     async def _stop_all(self, *, is_known: bool) -> Result:
         """Stops everything once no route leads here. Nothing unknown is deleted before the api has confirmed."""

@@ -15,6 +15,7 @@ from svc.krane.metrics import KraneMetrics
 from svc.krane.runtime.port import Runtime
 
 STOP_GRACE_S = 10
+DRAIN_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class KraneDeps:
         endpoints: reports the endpoints of instances to the ingress; `ingress` is for everything else.
         engine_found: set once the runtime has answered in this process; it is not called before.
         stop_grace_s: how long an app may take to stop before it is killed.
+        drain_s: how long requests under way have before an instance ends beside which others serve.
         retry_s: first and longest wait before a failed instance of a serving deployment is replaced.
         monotonic: seconds that no change of the wall clock moves; deadlines are counted by it.
     """
@@ -40,4 +42,5 @@ class KraneDeps:
     metrics: KraneMetrics
     monotonic: Callable[[], float] = time.monotonic
     stop_grace_s: int = STOP_GRACE_S
+    drain_s: float = DRAIN_S
     retry_s: tuple[float, float] = (30.0, 300.0)

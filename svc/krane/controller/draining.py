@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from pkg.observability.logging import fields
 from svc.krane.controller.deps import KraneDeps
@@ -12,6 +12,7 @@ from svc.krane.runtime.port import InstanceRef
 log = logging.getLogger(__name__)
 
 UNLISTED_WAIT_S = 5.0
+ASK_AGAIN_S = 0.1  # while Envoy has not acknowledged that it sends nothing to an instance
 
 
 class Draining:
@@ -45,3 +46,29 @@ class Draining:
         log.info("stopping an instance", extra=fields(deployment_id=self._deployment_id, instance_id=ref.name))
         await self._deps.runtime.delete(self._deployment_id, ref.name, grace_s=self._deps.stop_grace_s)
         self._gone(ref.replica, ref.name)
+
+
+class InstanceDrains:
+    """When instances may end that left the ingress while others of their deployment serve on."""
+
+    def __init__(self, deps: KraneDeps) -> None:
+        self._deps = deps
+        self._since: dict[str, float] = {}
+
+    def left_s(self, name: str, address: str) -> float:
+        """Seconds until the instance may end, 0 for now: requests that were under way have had `KraneDeps.drain_s`.
+
+        While Envoy may send requests to the address, the time does not begin.
+        """
+        if not address:
+            return 0.0
+        held = self._deps.ingress.held_addresses()
+        if held is None or address in held:
+            self._since.pop(name, None)
+            return ASK_AGAIN_S
+        now = self._deps.monotonic()
+        return max(0.0, self._since.setdefault(name, now) + self._deps.drain_s - now)
+
+    def keep_only(self, names: Collection[str]) -> None:
+        """Forgets all others: they came back, or are gone."""
+        self._since = {name: since for name, since in self._since.items() if name in names}

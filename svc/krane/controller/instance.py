@@ -85,6 +85,8 @@ class Instance:
         is_unreachable: `port_notice` says why it will never answer.
         waits_for: The resource of which there is too little for an instance, "" for none.
         scaling_notice: Why the number of the deployment's instances does not follow the load; "" if it does.
+        made_for: The restart that an instance is made for while there is none.
+        is_leaving: It gets no new requests, since it is about to be made again.
     """
 
     deployment_id: str
@@ -106,6 +108,8 @@ class Instance:
     is_unreachable: bool = False
     waits_for: str = ""
     scaling_notice: str = ""
+    made_for: int = 0
+    is_leaving: bool = False
     last_probe: ProbeResult | None = None
     refused_since: float | None = None
     refusals: int = 0
@@ -205,7 +209,7 @@ class Instance:
         self.seen, self.last_probe, self.failure, self.note, self.waits_for = None, None, "", "", ""
         self.was_healthy = self.is_answering = self.is_unreachable = False
         self.port_found, self.port_notice, self.refused_since = 0, "", None
-        self.failure_code, self.overfull = "instance.failed", None
+        self.failure_code, self.overfull, self.is_leaving = "instance.failed", None, False
         self._failures, self.log_tail = 0, []
 
     def noticed(self, event: InstanceEvent, at: int) -> None:
@@ -275,10 +279,12 @@ class Instance:
             port=self.port_found,
             port_notice=self.redact(self.port_notice)[:MAX_REASON_CHARS],
             scaling_notice=self.scaling_notice[:MAX_REASON_CHARS],
+            restart_generation=seen.restart_generation if seen is not None else self.made_for,
         )
         if seen is not None:
             report.image_id = seen.image_id
             report.restarts = seen.restarts
+            report.started_at = seen.started_at_ms if self.is_running else 0
             if seen.status.is_down:
                 report.exit_code = seen.exit_code
         if self.last_exit is not None:

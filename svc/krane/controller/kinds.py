@@ -31,4 +31,6 @@ CHALLENGE = Kind(capabilities.CHALLENGE.capability, "challenge", "challenge_remo
 KINDS = (TOPOLOGY, ROUTE, CERTIFICATE, CHALLENGE)
 
 # What this krane registers: the kinds, and what it understands beside them (pkg.desired.capabilities).
-CAPABILITIES = frozenset(kind.capability for kind in KINDS) | SERVED | {capabilities.APP_PROTOCOL}
+CAPABILITIES = (
+    frozenset(kind.capability for kind in KINDS) | SERVED | {capabilities.APP_PROTOCOL, capabilities.APP_RESTART}
+)

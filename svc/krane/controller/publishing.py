@@ -73,6 +73,6 @@ class Publisher:
                 is_assigned=seen.is_address_assigned,
             )
             for _, one in sorted(self._instances.items())
-            if (seen := one.seen) is not None and seen.address
+            if (seen := one.seen) is not None and seen.address and not one.is_leaving
         ]
         self._deps.endpoints.publish(self._deployment_id, endpoints)

@@ -10,6 +10,7 @@ from svc.krane.controller import app_output
 from svc.krane.controller.app_output import AppOutput
 from svc.krane.controller.backoff import Retries
 from svc.krane.controller.deps import KraneDeps
+from svc.krane.controller.draining import InstanceDrains
 from svc.krane.controller.instance import Exit, Instance, start_timeout_reason
 from svc.krane.controller.port_search import PortSearches, asked_path, never_reached
 from svc.krane.controller.probe_tasks import ProbeTasks
@@ -30,6 +31,9 @@ RESTART_RETRY_S = (1.0, 60.0)
 
 class ReplicaReconciler:
     """Reconciles all replicas of one deployment; what it knows of each is in the `Instance`.
+
+    Attributes:
+        drains: when instances that left the ingress may end.
 
     Args:
         requeue: asks for another pass of the deployment.
@@ -58,11 +62,14 @@ class ReplicaReconciler:
         self._has_served = False
         self._replaced: int | None = None
         self.output = AppOutput(deps.runtime)
+        self.drains = InstanceDrains(deps)
 
     async def reconcile(
         self, instance: Instance, spec: DeploymentSpec, rule: HealthRule, topology: pb.Topology
     ) -> Result:
         """Brings one instance nearer to what is wanted. Raises Unavailable."""
+        if instance.is_leaving and (pause := await self._end_to_make_again(instance)) is not None:
+            return pause
         if instance.overfull is not None:
             await self._end_overfull(instance, instance.overfull, rule)
         if self._has_to_be_replaced(instance):
@@ -129,6 +136,7 @@ class ReplicaReconciler:
         seen = await runtime.observe(self._deployment_id, instance.replica)
         if not _has_to_be_made(seen, spec):
             return await runtime.apply(spec, instance.replica, seen, is_live=is_live)
+        instance.made_for = spec.restart_generation
         self._mark_observed(instance, rule)
         self._publisher.report(instance)
         start = self._start_timings.begin(instance, topology.traceparent)
@@ -223,6 +231,24 @@ class ReplicaReconciler:
         self._probing.end(instance.replica)
         await self._delete(instance, self._deps.stop_grace_s)
         instance.replaced_for_refusing(self._deps.monotonic())
+
+    async def _end_to_make_again(self, instance: Instance) -> Result | None:
+        """Ends an instance that left the ingress, for a restart; None once it is gone."""
+        seen = instance.seen
+        if seen is None:
+            return None
+        if (left_s := self.drains.left_s(instance.name, seen.address)) > 0:
+            return Result(left_s)
+        log.info("ending an instance to make it again", extra=fields(instance_id=instance.name))
+        self._probing.end(instance.replica)
+        await self._delete(instance, self._deps.stop_grace_s)
+        found = await self._deps.runtime.observe(self._deployment_id, instance.replica)
+        if found is not None and found.uid == seen.uid:
+            return Result(RECHECK_S)  # another krane leads
+        instance.renew()
+        instance.note = "it is being made again, for a restart"
+        self._replacements.reset(instance.replica)
+        return None
 
     async def _delete(self, instance: Instance, grace_s: int) -> None:
         """Another instance takes its place."""

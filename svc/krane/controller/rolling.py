@@ -45,7 +45,8 @@ def next_step(
     """
     old = [replica for replica in range(wanted) if _is_old(found.get(replica), generation)]
     if not old:
-        return RollingStep(wanted if _all_serve(found, wanted) else _with_spare(found, wanted))
+        is_spared = may_exceed and not _all_serve(found, wanted) and _has_spare(found, wanted)
+        return RollingStep(wanted + is_spared)
     count = wanted + 1 if may_exceed else wanted
     for replica in old:
         if not found[replica].is_serving:
@@ -64,7 +65,7 @@ def _all_serve(found: Mapping[int, ReplicaState], wanted: int) -> bool:
     return all(replica in found and found[replica].is_serving for replica in range(wanted))
 
 
-def _with_spare(found: Mapping[int, ReplicaState], wanted: int) -> int:
-    """One beyond the number that serves stays until all others do: it was made to stand in for one of them."""
+def _has_spare(found: Mapping[int, ReplicaState], wanted: int) -> bool:
+    """Whether one beyond the number serves: it was made to stand in for one that does not."""
     spare = found.get(wanted)
-    return wanted + 1 if spare is not None and spare.is_serving else wanted
+    return spare is not None and spare.is_serving

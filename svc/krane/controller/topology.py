@@ -96,4 +96,5 @@ def deployment_spec(topology: pb.Topology, live: str = "") -> DeploymentSpec:
         must_pull=topology.must_pull,
         bounds=replica_bounds(topology),
         replaces=live if live != topology.deployment_id else "",
+        restart_generation=topology.restart_generation,
     )

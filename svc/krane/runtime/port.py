@@ -54,6 +54,8 @@ class DeploymentSpec:
         bounds: The runtime's autoscaler chooses the number within them; None: it is fixed. No part of the revision.
         replaces: The deployment that gets its environment's requests now; "" for none, or itself. No part of the
             revision.
+        restart_generation: Of the last restart that a user asked for; stored with each instance that is made. No part
+            of the revision: the controller decides which instance is made again, and when.
     """
 
     deployment_id: str
@@ -72,6 +74,7 @@ class DeploymentSpec:
     must_pull: bool = False
     bounds: ReplicaBounds | None = None
     replaces: str = ""
+    restart_generation: int = 0
 
     @property
     def revision(self) -> str:
@@ -98,10 +101,12 @@ class WantedReplicas:
     Attributes:
         count: They are numbered from 0; those with higher numbers leave the ingress and end.
         notice: Why the number does not follow the load, for people; "" when it does, or has no bounds.
+        may_exceed: One instance more may be made for a while; False where an autoscaler holds the number.
     """
 
     count: int
     notice: str = ""
+    may_exceed: bool = True
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,7 @@ class Observation:
         command: What it runs, entrypoint and arguments; () when the runtime does not say.
         is_broken: It will never answer again, whatever the app does; `Runtime.apply` replaces it.
         reason: Why the app can't answer although it runs, for people; "" when nothing is known.
+        restart_generation: Of the spec that it was made from.
     """
 
     name: str
@@ -143,6 +149,7 @@ class Observation:
     command: tuple[str, ...] = ()
     is_broken: bool = False
     reason: str = ""
+    restart_generation: int = 0
 
 
 @dataclass(frozen=True)

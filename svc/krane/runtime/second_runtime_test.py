@@ -14,19 +14,17 @@ from pkg.config import ConfigError
 from pkg.ids import new_id
 from pkg.images import ImageRef
 from sealift.ctrl.v1 import deployment_pb2
-from svc.krane.config import KraneConfig
 from svc.krane.controller import instance
 from svc.krane.run import Timing
 from svc.krane.runtime import factory
 from svc.krane.runtime.contract import ENDED_AT_ONCE, RuntimeContract
 from svc.krane.runtime.port import (
     DeploymentSpec,
-    Runtime,
     RuntimeContext,
 )
-from svc.krane.testing.cluster import FakeCluster
 from svc.krane.testing.harness import KraneHarness, name_of
 from svc.krane.testing.memory import IMAGE_ID, Machine, MemoryRuntime, Server
+from svc.krane.testing.memory_krane import memory_krane
 
 HEALTHY = deployment_pb2.INSTANCE_STATE_HEALTHY
 UNHEALTHY = deployment_pb2.INSTANCE_STATE_UNHEALTHY
@@ -95,23 +93,14 @@ class TestMemoryRuntime(RuntimeContract):
 
 @pytest.fixture
 async def harness(tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[KraneHarness]:
-    """A krane that runs its instances in memory. This is all that registers the runtime."""
-
-    def make(_: KraneConfig, context: RuntimeContext) -> Runtime:
-        return MemoryRuntime(machine, context.installation_id)
-
-    monkeypatch.setattr(factory, "BACKENDS", {**factory.BACKENDS, "memory": make})
-    cluster = FakeCluster(new_id("inst"))
-    await cluster.start()
-    harness = KraneHarness(tmp_path, IMAGE_ID, cluster, cluster.installation_id, backend="memory")
-    yield harness
-    await harness.stop_krane()
-    await cluster.stop()
+    """A krane that runs its instances in memory."""
+    async with memory_krane(tmp_path, machine, monkeypatch) as harness:
+        yield harness
 
 
 async def test_a_whole_krane_runs_on_it(harness: KraneHarness, machine: Machine, port: int) -> None:
     """Promise: the controller knows of no engine: deploys, scaling, restarts of krane and stops work on any runtime."""
-    harness.timing = Timing(resync_s=0.2, stop_grace_s=1)
+    harness.timing = Timing(resync_s=0.2, stop_grace_s=1, drain_s=0.2)
     topology = harness.topology(port=port, replicas=2)
     await harness.start_krane()
     await harness.cluster.put(topology)

@@ -48,7 +48,7 @@ class KraneHarness:
     cluster: FakeCluster
     installation_id: str
     ingress: RecordingIngress = field(default_factory=RecordingIngress)
-    timing: Timing = field(default_factory=lambda: Timing(stop_grace_s=1))
+    timing: Timing = field(default_factory=lambda: Timing(stop_grace_s=1, drain_s=0.2))
     socket: str = engine.SOCKET
     address_pool: str = ""
     backend: str = "docker"

@@ -107,7 +107,7 @@ class RecordingIngress:
     def mark_ready(self) -> None:
         """See `Ingress`. An Envoy that connects then acknowledges at once."""
         self.is_ready = True
-        self.held = self.held or frozenset()
+        self.held = frozenset()
         self._moved.set()
 
     def _apply(self) -> None:

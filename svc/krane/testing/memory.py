@@ -72,6 +72,7 @@ class Machine:
             is_address_assigned=True,
             image_id=ImageRef.parse(spec.image_ref).digest,
             memory_mib=spec.memory_mib,
+            restart_generation=spec.restart_generation,
         )
         server = self.servers[name] = Server(installation_id, spec, seen)
         await self.start(server)
@@ -166,7 +167,8 @@ class MemoryRuntime:
         self._must_be_open()
         if spec.bounds is None or not spec.replicas:
             return WantedReplicas(spec.replicas)
-        return WantedReplicas(spec.bounds.clamp(self._machine.load), self._machine.no_metrics)
+        count = spec.bounds.clamp(self._machine.load)
+        return WantedReplicas(count, self._machine.no_metrics, may_exceed=False)
 
     async def apply(
         self, spec: DeploymentSpec, replica: int, seen: Observation | None, *, is_live: bool, keep_running: bool = False

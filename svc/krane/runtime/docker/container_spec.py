@@ -12,6 +12,7 @@ from pkg.docker.labels import (
     LABEL_PROJECT,
     LABEL_REGION,
     LABEL_REPLICA,
+    LABEL_RESTART,
     LABEL_SPEC,
     LABEL_WORKSPACE,
 )
@@ -47,8 +48,10 @@ class Identity:
 
 def instance_labels(spec: DeploymentSpec, replica: int, identity: Identity) -> dict[str, str]:
     """Every label of an instance's container."""
+    restart = {LABEL_RESTART: str(spec.restart_generation)} if spec.restart_generation else {}
     return {
         **identity.labels(),
+        **restart,
         LABEL_WORKSPACE: spec.workspace_id,
         LABEL_PROJECT: spec.project_id,
         LABEL_ENVIRONMENT: spec.environment_id,
@@ -59,9 +62,10 @@ def instance_labels(spec: DeploymentSpec, replica: int, identity: Identity) -> d
 
 
 def is_same_instance(labels: Mapping[str, str] | None, spec: DeploymentSpec, replica: int, identity: Identity) -> bool:
-    """Whether a container that already has the name is this instance (maybe of another revision)."""
+    """Whether a container that already has the name is this instance (maybe of another revision, or restart)."""
     wanted = instance_labels(spec, replica, identity)
     wanted.pop(LABEL_SPEC)
+    wanted.pop(LABEL_RESTART, None)
     return labels is not None and all(labels.get(name) == value for name, value in wanted.items())
 
 

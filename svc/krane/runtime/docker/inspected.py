@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pkg.docker.labels import LABEL_DEPLOYMENT, LABEL_REPLICA, LABEL_SPEC
+from pkg.docker.labels import LABEL_DEPLOYMENT, LABEL_REPLICA, LABEL_RESTART, LABEL_SPEC
 from svc.krane.runtime.port import EventKind, InstanceEvent, InstanceRef, InstanceStatus, Observation
 
 _STATUS = {
@@ -48,6 +48,7 @@ def observation(raw: Mapping[str, Any]) -> Observation:
         # Only what was reached before: the engine may not yet know the address of another one.
         is_broken=is_cut_off and is_kept,
         reason=f"the container is paused; `docker unpause {name}` resumes it" if state.get("Paused") else "",
+        restart_generation=number(labels.get(LABEL_RESTART)),
     )
 
 

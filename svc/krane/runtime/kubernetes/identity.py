@@ -21,6 +21,7 @@ ANNOTATION_APPLIED = "sealift.dev/applied"
 ANNOTATION_IMAGE = "sealift.dev/image"
 ANNOTATION_NON_ROOT = "sealift.dev/non-root"
 ANNOTATION_AUTOSCALED = "sealift.dev/autoscaled"  # the number of Pods is an autoscaler's
+ANNOTATION_RESTART = "sealift.dev/restart"  # the restart that a Pod was made for; absent: none
 # The kubelet counts a Pod as ready once this is true, too: a drain of nodes then waits for krane's own probes.
 CONDITION_HEALTHY = "sealift.dev/healthy"
 

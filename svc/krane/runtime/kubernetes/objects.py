@@ -228,6 +228,8 @@ def stateful_set(
         "metadata": {"labels": labels, "annotations": {names.ANNOTATION_REVISION: spec.revision}},
         "spec": _pod_spec(spec, identity, rules, image, has_logins=has_logins, is_non_root=is_non_root),
     }
+    if spec.restart_generation:
+        template["metadata"]["annotations"][names.ANNOTATION_RESTART] = str(spec.restart_generation)
     if is_autoscaled:
         template["metadata"]["annotations"][names.ANNOTATION_AUTOSCALED] = "true"
     if is_autoscaled or spec.replicas > 1:

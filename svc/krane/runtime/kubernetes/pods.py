@@ -85,6 +85,12 @@ def revision_of(pod: Pod) -> str:
     return pod.metadata.annotations.get(names.ANNOTATION_REVISION, "")
 
 
+def restart_of(pod: Pod) -> int:
+    """The restart that it was made for; 0: none."""
+    number = pod.metadata.annotations.get(names.ANNOTATION_RESTART, "")
+    return int(number) if number.isascii() and number.isdecimal() else 0
+
+
 def is_ending(pod: Pod) -> bool:
     """Whether its deletion was requested: it takes no requests any more, and another one follows, or none."""
     return pod.metadata.deletion_timestamp is not None
@@ -165,6 +171,7 @@ def observation(pod: Pod, history: PodHistory) -> Observation | None:
         started_at_ms=_epoch_ms(started.started_at) + pod.container.restart_count % 1000 if started else 0,
         memory_mib=bytes_of(str(limits.get("memory", "0"))) // MIB,
         command=pod.spec.app.args,
+        restart_generation=restart_of(pod),
     )
 
 

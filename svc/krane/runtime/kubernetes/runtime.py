@@ -128,8 +128,8 @@ class KubernetesRuntime:
             return WantedReplicas(spec.replicas, notice)
         has_begun = known is not None and known.metadata.deletion_timestamp is None and known.spec.replicas > 0
         if known is None or not has_begun:
-            return WantedReplicas(self._workloads.first_replicas(spec), notice)
-        return WantedReplicas(spec.bounds.clamp(known.spec.replicas), notice)
+            return WantedReplicas(self._workloads.first_replicas(spec), notice, may_exceed=False)
+        return WantedReplicas(spec.bounds.clamp(known.spec.replicas), notice, may_exceed=False)
 
     async def apply(
         self, spec: DeploymentSpec, replica: int, seen: Observation | None, *, is_live: bool, keep_running: bool = False
