@@ -66,6 +66,14 @@ def slugs(connection: Connection, environment_ids: Collection[str]) -> dict[str,
     return {str(row.id): str(row.slug) for row in connection.execute(query)}
 
 
+def replicas(connection: Connection, environment_ids: Collection[str]) -> dict[str, int]:
+    """The number of instances of each environment that was scaled, by id."""
+    query = select(environments.c.id, environments.c.replicas).where(
+        environments.c.id.in_(environment_ids), environments.c.replicas.is_not(None)
+    )
+    return {str(row.id): int(row.replicas) for row in connection.execute(query)}
+
+
 def take_seq(connection: Connection, environment_id: str) -> int:
     """The next number in the order of intents. Call it in the transaction that records the intent."""
     taken = connection.execute(

@@ -14,7 +14,7 @@ from pkg.intents.deploys import (
     record_deploy,
     take_image,
 )
-from pkg.intents.operations import record_stop, record_switch
+from pkg.intents.operations import record_restart, record_scale, record_stop, record_switch
 
 __all__ = [
     "BuildIntent",
@@ -24,6 +24,8 @@ __all__ = [
     "record_build",
     "record_cancel",
     "record_deploy",
+    "record_restart",
+    "record_scale",
     "record_stop",
     "record_switch",
     "take_image",

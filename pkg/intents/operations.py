@@ -1,10 +1,11 @@
-"""Records promotes, rollbacks and stops as operations, once the gates allow them, and dispatches them."""
+"""Records promotes, rollbacks, stops, scales and restarts as operations, if the gates allow it, and sends them off."""
 
 from sqlalchemy import Connection
 
 from pkg.deployments import gates, queries
 from pkg.deployments.model import Deployment
 from pkg.deployments.settings import from_json
+from pkg.desired.capabilities import APP_RESTART
 from pkg.environments import queries as environments
 from pkg.environments.model import Environment
 from pkg.errors import FailedPrecondition, NotFound
@@ -12,6 +13,7 @@ from pkg.ids import new_id
 from pkg.operations import queries as operations
 from pkg.operations.model import OperationKind, OperationStatus
 from pkg.regions import capabilities
+from pkg.regions.deployment_health import required_regions
 from pkg.routes import moves
 from pkg.routes import queries as routes
 from pkg.workflows import outbox
@@ -84,6 +86,34 @@ def record_stop(
     return _record_operation(connection, kind, environment, target.id, previous, traceparent, now)
 
 
+def record_scale(connection: Connection, *, environment: Environment, replicas: int, traceparent: str, now: int) -> str:
+    """Records another number of instances for the environment's deployments and dispatches it; the operation's id.
+
+    `replicas`: 1..`MAX_REPLICAS`, in each region. Raises FailedPrecondition.
+    """
+    live_id = routes.live_deployment_id(connection, environment.id)
+    live = None if live_id is None else queries.get(connection, live_id)
+    is_stopped = bool(routes.stopped_environments(connection, [environment.id]))
+    gates.check_scale(live, environment_slug=environment.slug, is_stopped=is_stopped)
+    assert live is not None
+    return _record_operation(
+        connection, OperationKind.SCALE, environment, live.id, live.id, traceparent, now, replicas=replicas
+    )
+
+
+def record_restart(
+    connection: Connection, *, environment: Environment, target: Deployment, traceparent: str, now: int
+) -> str:
+    """Records that every instance of a deployment is made again and dispatches it; the operation's id.
+
+    Raises FailedPrecondition.
+    """
+    gates.check_restart(target)
+    capabilities.check(connection, {APP_RESTART}, required_regions(connection, target.id))
+    live = routes.live_deployment_id(connection, environment.id)
+    return _record_operation(connection, OperationKind.RESTART, environment, target.id, live, traceparent, now)
+
+
 def _record_operation(
     connection: Connection,
     kind: OperationKind,
@@ -92,6 +122,8 @@ def _record_operation(
     previous: str | None,
     traceparent: str,
     now: int,
+    *,
+    replicas: int | None = None,
 ) -> str:
     operation_id = new_id("op")
     operations.add(
@@ -108,6 +140,7 @@ def _record_operation(
             "notices_json": [],
             "traceparent": traceparent,
             "created_at": now,
+            "replicas": replicas,
         },
     )
     outbox.add(connection, SWITCH, operation_id, now)

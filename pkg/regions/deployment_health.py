@@ -3,7 +3,8 @@
 from sqlalchemy import Connection
 
 from pkg.deployments.model import Deployment
-from pkg.deployments.settings import from_json
+from pkg.deployments.settings import Settings, from_json
+from pkg.environments import queries as environments
 from pkg.regions import queries
 from pkg.regions.health import DeploymentHealth, Health, health_of
 from pkg.regions.shortage import CAPACITY, is_exhausted
@@ -19,11 +20,17 @@ def required_regions(connection: Connection, deployment_id: str) -> list[str]:
     return [t.region for t in queries.topologies_of(connection, deployment_id) if not t.stopped]
 
 
+def current_settings(connection: Connection, deployment: Deployment) -> Settings:
+    """The settings of the deployment, with the number of instances that its environment was scaled to."""
+    replicas = environments.replicas(connection, [deployment.environment_id])
+    return from_json(deployment.settings_json).scaled(replicas.get(deployment.environment_id))
+
+
 def reported_health(connection: Connection, deployment: Deployment, now: int) -> DeploymentHealth:
     """Whether the deployment is up, by what the regions reported last."""
     return health_of(
         required_regions(connection, deployment.id),
-        from_json(deployment.settings_json).replicas,
+        current_settings(connection, deployment).replicas,
         queries.instances_of(connection, deployment.id),
         silences(queries.every(connection), now),
     )

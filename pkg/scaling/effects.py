@@ -2,6 +2,8 @@
 
 from sqlalchemy import Connection, Select, select, update
 
+from pkg.deployments.model import Deployment
+from pkg.deployments.settings import Settings, from_json
 from pkg.deployments.tables import deployments
 from pkg.desired.capabilities import TOPOLOGY
 from pkg.environments.tables import environments
@@ -15,6 +17,12 @@ def newer(connection: Connection, operation: Operation) -> Operation | None:
     """The scale of the same environment that came after this one and has begun; None: there is none."""
     latest = _latest_scale(connection, operation)
     return latest if latest is not None and latest.seq > operation.seq else None
+
+
+def settings_without(connection: Connection, operation: Operation, deployment: Deployment) -> Settings:
+    """The settings that a deployment of the environment would have without the operation, a scale."""
+    latest = _latest_scale(connection, operation, other_than=operation.id)
+    return from_json(deployment.settings_json).scaled(latest.replicas if latest else None)
 
 
 def apply(connection: Connection, operation: Operation, now: int) -> None:

@@ -1,4 +1,4 @@
-"""Workflow `Switch`, keyed by operation id: a promote or rollback to another deployment, or the stop of one."""
+"""Workflow `Switch`, keyed by operation id: a promote, rollback, stop, scale or restart."""
 
 from collections.abc import Collection
 
@@ -12,6 +12,9 @@ from pkg.regions import deployment_health
 from pkg.regions import queries as regions
 from pkg.restate import Handler
 from pkg.routes import moves
+from pkg.scaling import effects
+from pkg.scaling.assessment import assess
+from pkg.scaling.progress import Outcome
 from pkg.workflows.deploy import LOST_CODE
 from pkg.workflows.model import Notification, Rows, Workflow
 from sealift.workflow.v1.workflow_pb2 import Empty, NotifyRequest, SwitchRequest, SwitchResult
@@ -22,7 +25,7 @@ SWITCH_APPLIED = Handler("Switch", "applied", NotifyRequest, Empty)
 
 
 def _end_lost(connection: Connection, operation_id: str, now: int) -> int | None:
-    """Gives back the routes that it took."""
+    """Gives back the routes that it took, or the number of instances that it set."""
     found = operations.get(connection, operation_id)
     if found is None:
         return None
@@ -31,7 +34,9 @@ def _end_lost(connection: Connection, operation_id: str, now: int) -> int | None
         connection, operation_id, OperationStatus.FAILED, now, error_code=LOST_CODE, error_message=message
     ):
         return None
-    moves.undo(connection, deployment_id=found.deployment_id, seq=found.seq, now=now)
+    if found.kind.moves_routes:
+        moves.undo(connection, deployment_id=found.deployment_id, seq=found.seq, now=now)
+    effects.undo(connection, found, now)
     return found.created_at
 
 
@@ -41,9 +46,11 @@ def _awaiting_instances(connection: Connection, deployment_ids: Collection[str],
 
 
 def _can_go_on(connection: Connection, operation: Operation, now: int) -> bool:
-    """A stop once no instance is left; a switch once its target is healthy or never will be."""
+    """A stop once no instance is left; a switch once its target is healthy or never will be; others as assessed."""
     if operation.kind.is_stop:
         return not regions.any_alive(connection, operation.deployment_id)
+    if not operation.kind.moves_routes:
+        return assess(connection, operation, now).outcome is not Outcome.WAITING
     target = deployments.get(connection, operation.deployment_id)
     return target is not None and deployment_health.is_decided(connection, target, now)
 

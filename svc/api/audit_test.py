@@ -90,6 +90,8 @@ async def test_every_mutation_leaves_one_row(api: RunningApi, upload: Upload, de
     await admin.deployment.Rollback(
         deployment_pb2.RollbackRequest(environment_id=environment.environment_id, deployment_id=second.deployment_id)
     )
+    await admin.environment.Scale(environment_pb2.ScaleRequest(environment_id=environment.environment_id, replicas=2))
+    await admin.deployment.Restart(deployment_pb2.RestartRequest(deployment_id=first.deployment_id))
     await admin.deployment.StopDeployment(
         deployment_pb2.StopDeploymentRequest(deployment_id=first.deployment_id, take_down=True),
         metadata=(("x-request-id", "req-stop"),),

@@ -1,6 +1,7 @@
 """What tests do as krane of a region: register, watch, report; and what they place there."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection
@@ -15,9 +16,11 @@ from svc.api.testing import REGION, RunningApi
 NOW = 1_700_000_000_000
 
 
-async def register(api: RunningApi, region: str = REGION) -> str:
+async def register(api: RunningApi, region: str = REGION, capabilities: Sequence[str] = ()) -> str:
     """Registers krane of the region; the epoch."""
-    request = pb.RegisterRequest(region=region, instance_id="inst_k", version="1", runtime="docker", engine="Docker")
+    request = pb.RegisterRequest(
+        region=region, instance_id="inst_k", version="1", runtime="docker", engine="Docker", capabilities=capabilities
+    )
     answer = await api.krane.cluster.Register(request)
     assert answer.installation_id.startswith("inst_")
     return str(answer.epoch)

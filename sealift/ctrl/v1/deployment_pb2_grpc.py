@@ -75,6 +75,11 @@ class DeploymentServiceStub:
                 request_serializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.RollbackRequest.SerializeToString,
                 response_deserializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.RollbackResponse.FromString,
                 _registered_method=True)
+        self.Restart = channel.unary_unary(
+                '/sealift.ctrl.v1.DeploymentService/Restart',
+                request_serializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.RestartRequest.SerializeToString,
+                response_deserializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.RestartResponse.FromString,
+                _registered_method=True)
         self.GetOperation = channel.unary_unary(
                 '/sealift.ctrl.v1.DeploymentService/GetOperation',
                 request_serializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.GetOperationRequest.SerializeToString,
@@ -146,6 +151,14 @@ class DeploymentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Restart(self, request, context):
+        """Makes every instance of a ready deployment that runs again, one at a time, so that no request is lost. Watch the
+        operation. FailedPrecondition deployment.not_ready, deployment.not_running.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetOperation(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -201,6 +214,11 @@ def add_DeploymentServiceServicer_to_server(servicer, server):
                     servicer.Rollback,
                     request_deserializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.RollbackRequest.FromString,
                     response_serializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.RollbackResponse.SerializeToString,
+            ),
+            'Restart': grpc.unary_unary_rpc_method_handler(
+                    servicer.Restart,
+                    request_deserializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.RestartRequest.FromString,
+                    response_serializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.RestartResponse.SerializeToString,
             ),
             'GetOperation': grpc.unary_unary_rpc_method_handler(
                     servicer.GetOperation,
@@ -430,6 +448,33 @@ class DeploymentService:
             '/sealift.ctrl.v1.DeploymentService/Rollback',
             sealift_dot_ctrl_dot_v1_dot_deployment__pb2.RollbackRequest.SerializeToString,
             sealift_dot_ctrl_dot_v1_dot_deployment__pb2.RollbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Restart(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sealift.ctrl.v1.DeploymentService/Restart',
+            sealift_dot_ctrl_dot_v1_dot_deployment__pb2.RestartRequest.SerializeToString,
+            sealift_dot_ctrl_dot_v1_dot_deployment__pb2.RestartResponse.FromString,
             options,
             channel_credentials,
             insecure,

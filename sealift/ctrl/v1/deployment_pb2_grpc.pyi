@@ -49,6 +49,10 @@ class DeploymentServiceStub:
     """Moves the environment's routes to a ready deployment and ends a rolled-back state."""
     Rollback: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.RollbackRequest, _deployment_pb2.RollbackResponse]
     """Moves the environment's routes to an earlier deployment, with its image and settings; holds until a promote."""
+    Restart: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.RestartRequest, _deployment_pb2.RestartResponse]
+    """Makes every instance of a ready deployment that runs again, one at a time, so that no request is lost. Watch the
+    operation. FailedPrecondition deployment.not_ready, deployment.not_running.
+    """
     GetOperation: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.GetOperationRequest, _deployment_pb2.GetOperationResponse]
     WatchOperation: _grpc.UnaryStreamMultiCallable[_deployment_pb2.WatchOperationRequest, _deployment_pb2.WatchOperationResponse]
     """The operation immediately and after every change; ends after a terminal status."""
@@ -74,6 +78,10 @@ class DeploymentServiceAsyncStub(DeploymentServiceStub):
     """Moves the environment's routes to a ready deployment and ends a rolled-back state."""
     Rollback: _aio.UnaryUnaryMultiCallable[_deployment_pb2.RollbackRequest, _deployment_pb2.RollbackResponse]  # type: ignore[assignment]
     """Moves the environment's routes to an earlier deployment, with its image and settings; holds until a promote."""
+    Restart: _aio.UnaryUnaryMultiCallable[_deployment_pb2.RestartRequest, _deployment_pb2.RestartResponse]  # type: ignore[assignment]
+    """Makes every instance of a ready deployment that runs again, one at a time, so that no request is lost. Watch the
+    operation. FailedPrecondition deployment.not_ready, deployment.not_running.
+    """
     GetOperation: _aio.UnaryUnaryMultiCallable[_deployment_pb2.GetOperationRequest, _deployment_pb2.GetOperationResponse]  # type: ignore[assignment]
     WatchOperation: _aio.UnaryStreamMultiCallable[_deployment_pb2.WatchOperationRequest, _deployment_pb2.WatchOperationResponse]  # type: ignore[assignment]
     """The operation immediately and after every change; ends after a terminal status."""
@@ -144,6 +152,16 @@ class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_deployment_pb2.RollbackResponse, _abc.Awaitable[_deployment_pb2.RollbackResponse]]:
         """Moves the environment's routes to an earlier deployment, with its image and settings; holds until a promote."""
+
+    @_abc_1.abstractmethod
+    def Restart(
+        self,
+        request: _deployment_pb2.RestartRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deployment_pb2.RestartResponse, _abc.Awaitable[_deployment_pb2.RestartResponse]]:
+        """Makes every instance of a ready deployment that runs again, one at a time, so that no request is lost. Watch the
+        operation. FailedPrecondition deployment.not_ready, deployment.not_running.
+        """
 
     @_abc_1.abstractmethod
     def GetOperation(

@@ -55,6 +55,11 @@ class EnvironmentServiceStub:
                 request_serializer=sealift_dot_ctrl_dot_v1_dot_environment__pb2.UpdateEnvironmentRequest.SerializeToString,
                 response_deserializer=sealift_dot_ctrl_dot_v1_dot_environment__pb2.UpdateEnvironmentResponse.FromString,
                 _registered_method=True)
+        self.Scale = channel.unary_unary(
+                '/sealift.ctrl.v1.EnvironmentService/Scale',
+                request_serializer=sealift_dot_ctrl_dot_v1_dot_environment__pb2.ScaleRequest.SerializeToString,
+                response_deserializer=sealift_dot_ctrl_dot_v1_dot_environment__pb2.ScaleResponse.FromString,
+                _registered_method=True)
 
 
 class EnvironmentServiceServicer:
@@ -86,6 +91,15 @@ class EnvironmentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Scale(self, request, context):
+        """Sets how many instances each region runs of every deployment of the environment that has no bounds, now and later:
+        deploys, promotes and rollbacks keep the number. Watch the operation; of two the later one counts. FailedPrecondition
+        environment.nothing_live, environment.autoscaled.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EnvironmentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -108,6 +122,11 @@ def add_EnvironmentServiceServicer_to_server(servicer, server):
                     servicer.UpdateEnvironment,
                     request_deserializer=sealift_dot_ctrl_dot_v1_dot_environment__pb2.UpdateEnvironmentRequest.FromString,
                     response_serializer=sealift_dot_ctrl_dot_v1_dot_environment__pb2.UpdateEnvironmentResponse.SerializeToString,
+            ),
+            'Scale': grpc.unary_unary_rpc_method_handler(
+                    servicer.Scale,
+                    request_deserializer=sealift_dot_ctrl_dot_v1_dot_environment__pb2.ScaleRequest.FromString,
+                    response_serializer=sealift_dot_ctrl_dot_v1_dot_environment__pb2.ScaleResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -219,6 +238,33 @@ class EnvironmentService:
             '/sealift.ctrl.v1.EnvironmentService/UpdateEnvironment',
             sealift_dot_ctrl_dot_v1_dot_environment__pb2.UpdateEnvironmentRequest.SerializeToString,
             sealift_dot_ctrl_dot_v1_dot_environment__pb2.UpdateEnvironmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Scale(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sealift.ctrl.v1.EnvironmentService/Scale',
+            sealift_dot_ctrl_dot_v1_dot_environment__pb2.ScaleRequest.SerializeToString,
+            sealift_dot_ctrl_dot_v1_dot_environment__pb2.ScaleResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,6 +38,11 @@ class EnvironmentServiceStub:
     ListEnvironments: _grpc.UnaryUnaryMultiCallable[_environment_pb2.ListEnvironmentsRequest, _environment_pb2.ListEnvironmentsResponse]
     UpdateEnvironment: _grpc.UnaryUnaryMultiCallable[_environment_pb2.UpdateEnvironmentRequest, _environment_pb2.UpdateEnvironmentResponse]
     """Changes apply to later deployments; existing ones keep their snapshot."""
+    Scale: _grpc.UnaryUnaryMultiCallable[_environment_pb2.ScaleRequest, _environment_pb2.ScaleResponse]
+    """Sets how many instances each region runs of every deployment of the environment that has no bounds, now and later:
+    deploys, promotes and rollbacks keep the number. Watch the operation; of two the later one counts. FailedPrecondition
+    environment.nothing_live, environment.autoscaled.
+    """
 
 @_typing.type_check_only
 class EnvironmentServiceAsyncStub(EnvironmentServiceStub):
@@ -49,6 +54,11 @@ class EnvironmentServiceAsyncStub(EnvironmentServiceStub):
     ListEnvironments: _aio.UnaryUnaryMultiCallable[_environment_pb2.ListEnvironmentsRequest, _environment_pb2.ListEnvironmentsResponse]  # type: ignore[assignment]
     UpdateEnvironment: _aio.UnaryUnaryMultiCallable[_environment_pb2.UpdateEnvironmentRequest, _environment_pb2.UpdateEnvironmentResponse]  # type: ignore[assignment]
     """Changes apply to later deployments; existing ones keep their snapshot."""
+    Scale: _aio.UnaryUnaryMultiCallable[_environment_pb2.ScaleRequest, _environment_pb2.ScaleResponse]  # type: ignore[assignment]
+    """Sets how many instances each region runs of every deployment of the environment that has no bounds, now and later:
+    deploys, promotes and rollbacks keep the number. Watch the operation; of two the later one counts. FailedPrecondition
+    environment.nothing_live, environment.autoscaled.
+    """
 
 class EnvironmentServiceServicer(metaclass=_abc_1.ABCMeta):
     """Environments of a project, with the settings and variables of their deployments."""
@@ -81,5 +91,16 @@ class EnvironmentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_environment_pb2.UpdateEnvironmentResponse, _abc.Awaitable[_environment_pb2.UpdateEnvironmentResponse]]:
         """Changes apply to later deployments; existing ones keep their snapshot."""
+
+    @_abc_1.abstractmethod
+    def Scale(
+        self,
+        request: _environment_pb2.ScaleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_environment_pb2.ScaleResponse, _abc.Awaitable[_environment_pb2.ScaleResponse]]:
+        """Sets how many instances each region runs of every deployment of the environment that has no bounds, now and later:
+        deploys, promotes and rollbacks keep the number. Watch the operation; of two the later one counts. FailedPrecondition
+        environment.nothing_live, environment.autoscaled.
+        """
 
 def add_EnvironmentServiceServicer_to_server(servicer: EnvironmentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -61,7 +61,7 @@ class Topologies:
             raise Internal("feed.environment_gone", f"the environment of {deployment.id} is gone")
         ingress = self._rendering.ingress
         hostnames = hostnames_of(connection, deployment, environment, ingress.apex_domain)
-        wanted = from_json(deployment.settings_json)
+        wanted = from_json(deployment.settings_json).scaled(environment.replicas)
         topology = pb.Topology(
             deployment_id=deployment.id,
             workspace_id=deployment.workspace_id,
@@ -76,6 +76,7 @@ class Topologies:
             own_authority=ingress.authority(own_hostname(hostnames)),
             public_url=ingress.url(main_hostname(hostnames)),
             adopted_port=ports.adopted(connection, deployment.id),
+            restart_generation=deployment.restart_generation,
             must_pull=deployment.source is Source.IMAGE and must_pull(ImageRef.parse(row.image_ref)),
         )
         # Any krane can stop it.

@@ -28,6 +28,7 @@ def complete() -> pb.Topology:
         ),
         variables={"A": "1"},
         stopped=False,
+        restart_generation=7,
         own_authority="a-dep-a.x:7480",
         public_url="http://a.x:7480",
         traceparent="00-" + "1" * 32 + "-" + "2" * 16 + "-01",
@@ -47,6 +48,7 @@ def test_every_field_is_used() -> None:
     assert rule.protocol is AppProtocol.H2C
     assert health_rule(pb.Topology()).protocol is AppProtocol.HTTP1
     assert spec.must_pull
+    assert spec.restart_generation == 7
     assert spec.public_url == "http://a.x:7480"
     used = {"deployment_id", "workspace_id", "project_id", "environment_id", "image_ref", "settings", "variables"}
     assert set(pb.Topology.DESCRIPTOR.fields_by_name) == used | {
@@ -57,6 +59,7 @@ def test_every_field_is_used() -> None:
         "adopted_port",
         "plain_variables",
         "must_pull",
+        "restart_generation",
     }
 
 

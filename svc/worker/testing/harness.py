@@ -152,6 +152,30 @@ class WorkerHarness:
             await self.dispatch(SWITCH, operation_id)
         return operation_id
 
+    async def scale(self, replicas: int, *, dispatch: bool = True) -> str:
+        """Records another number of instances and dispatches it; the operation's id."""
+        environment = await self.environment()
+        operation_id = await self.deps.db.write(
+            lambda connection: intents.record_scale(
+                connection, environment=environment, replicas=replicas, traceparent="", now=now_ms()
+            )
+        )
+        if dispatch:
+            await self.dispatch(SWITCH, operation_id)
+        return operation_id
+
+    async def restart(self, deployment_id: str, *, dispatch: bool = True) -> str:
+        """Records the restart of a deployment and dispatches it; the operation's id."""
+        environment, target = await self.environment(), await self.deployment(deployment_id)
+        operation_id = await self.deps.db.write(
+            lambda connection: intents.record_restart(
+                connection, environment=environment, target=target, traceparent="", now=now_ms()
+            )
+        )
+        if dispatch:
+            await self.dispatch(SWITCH, operation_id)
+        return operation_id
+
     async def dispatch_switch(self, operation_id: str) -> None:
         """Late, for an operation that was recorded without."""
         await self.dispatch(SWITCH, operation_id)

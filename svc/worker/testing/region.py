@@ -10,12 +10,12 @@ from sqlalchemy import Connection
 from pkg.clock import now_ms
 from pkg.db import Database
 from pkg.deployments import queries as deployments
-from pkg.deployments.settings import from_json
 from pkg.errors import Unavailable
 from pkg.feed import queries as desired
 from pkg.images import ImageRef
 from pkg.regions import krane_replicas
 from pkg.regions import queries as regions
+from pkg.regions.deployment_health import current_settings
 from pkg.regions.queries import InstanceRow
 from pkg.restate import RestateClient
 from pkg.workflows import queries as workflows
@@ -104,7 +104,7 @@ class FakeRegion:
         return found + workflows.awaiting_applied(connection, now) if applied else found
 
     def _run_instances(self, connection: Connection) -> set[str]:
-        changed = set()
+        changed, surplus = set(), set[tuple[str, int]]()
         topologies = {t.deployment_id: t for t in regions.topologies_in(connection, self.name)}
         for deployment_id, topology in topologies.items():
             deployment = deployments.get(connection, deployment_id)
@@ -113,12 +113,17 @@ class FakeRegion:
             if how == "silent":
                 continue
             known = {i.replica: i for i in regions.instances_of(connection, deployment_id) if i.region == self.name}
-            for replica in range(from_json(deployment.settings_json).replicas):
+            wanted, made_for = current_settings(connection, deployment).replicas, deployment.restart_generation
+            surplus |= {(deployment_id, replica) for replica in known if replica >= wanted}
+            for replica in range(wanted):
                 seen = self._instance(deployment_id, replica, topology.image_ref, how)
-                if replica not in known or known[replica].state != how:
+                seen = replace(seen, restart_generation=made_for)
+                before = known.get(replica)
+                if before is None or (before.state, before.restart_generation) != (how, made_for):
                     regions.report(connection, seen, now_ms())
                     changed.add(deployment_id)
         listed = [(d, i.replica) for d in topologies for i in regions.instances_of(connection, d)]
+        listed = [key for key in listed if key not in surplus]
         return changed | set(regions.keep_only(connection, self.name, listed, now_ms()))
 
     def _instance(self, deployment_id: str, replica: int, image_ref: str, how: How) -> InstanceRow:

@@ -182,6 +182,8 @@ def _instance(region: str, report: pb.InstanceReport, field: str) -> InstanceRow
         last_exit_json=_exit(report.last_exit) if report.HasField("last_exit") else None,
         waits_for=_clean(report.waits_for)[:32],
         scaling_notice=_clean(report.scaling_notice)[:MAX_REASON_CHARS],
+        restart_generation=report.restart_generation,
+        started_at=max(0, report.started_at),
     )
 
 

@@ -12,7 +12,7 @@ from pkg.builds.model import Build, BuildStatus, Context
 from pkg.clock import Clock
 from pkg.deployments import queries
 from pkg.deployments.model import Deployment
-from pkg.deployments.settings import from_json
+from pkg.deployments.settings import SettingsOverride, from_json
 from pkg.environments import queries as environments
 from pkg.environments.model import Environment
 from pkg.errors import FailedPrecondition, InvalidArgument
@@ -108,6 +108,8 @@ def create(
     if hidden := sorted(parameters.variables.keys() & variables.keys()):
         notice = f"set in the environment, which wins over the deployment's own: {', '.join(hidden)}"
         queries.add_notice(connection, deployment_id, notice, now)
+    if notice := scaled_notice(environment, parameters.settings_override):
+        queries.add_notice(connection, deployment_id, notice, now)
     superseded = [d for d in (queries.get(connection, i) for i in superseded_ids) if d is not None]
     for older in superseded:
         if older.build_id is not None:
@@ -117,6 +119,22 @@ def create(
         key.keep(connection, project.id, deployment_id, now)
     recorded = lookup.deployment(connection, call.workspace_id, deployment_id)
     return Created(view(connection, recorded, now), is_new=True, superseded=tuple(superseded))
+
+
+def scaled_notice(environment: Environment, override: SettingsOverride) -> str:
+    """Why the number of instances that a deploy asks for does not count, or is the last one; "" if neither."""
+    scaled_to = environment.replicas
+    if scaled_to is None:
+        return ""
+    if override.get("autoscaling"):
+        return f"the bounds of [run] replace the number {scaled_to} that the environment was scaled to"
+    replicas = override.get("replicas")
+    if replicas in (None, scaled_to):
+        return ""
+    return (
+        f"replicas = {replicas} of [run] does not count: the environment was scaled to {scaled_to}. "
+        f"`sealift scale {replicas}` changes that; or set replicas = {scaled_to}, or remove it"
+    )
 
 
 def check_deployable(build: Build, project: Project) -> None:

@@ -4,7 +4,6 @@ from pkg.config.sections import Ingress
 from pkg.deployments.model import Deployment
 from pkg.deployments.settings import from_json
 from pkg.deployments.status import RunState, Source, Status
-from pkg.operations.model import Operation, OperationKind, OperationStatus
 from pkg.regions.health import InstanceState
 from pkg.regions.queries import InstanceRow
 from pkg.regions.silence import Silence
@@ -42,20 +41,6 @@ INSTANCE_STATES = {
     InstanceState.UNHEALTHY: pb.INSTANCE_STATE_UNHEALTHY,
     InstanceState.FAILED: pb.INSTANCE_STATE_FAILED,
     InstanceState.STOPPED: pb.INSTANCE_STATE_STOPPED,
-}
-OPERATION_KINDS = {
-    OperationKind.PROMOTE: pb.OPERATION_KIND_PROMOTE,
-    OperationKind.ROLLBACK: pb.OPERATION_KIND_ROLLBACK,
-    OperationKind.STOP: pb.OPERATION_KIND_STOP,
-    OperationKind.TAKE_DOWN: pb.OPERATION_KIND_TAKE_DOWN,
-    OperationKind.SCALE: pb.OPERATION_KIND_SCALE,
-    OperationKind.RESTART: pb.OPERATION_KIND_RESTART,
-}
-OPERATION_STATUSES = {
-    OperationStatus.PENDING: pb.OPERATION_STATUS_PENDING,
-    OperationStatus.RUNNING: pb.OPERATION_STATUS_RUNNING,
-    OperationStatus.DONE: pb.OPERATION_STATUS_DONE,
-    OperationStatus.FAILED: pb.OPERATION_STATUS_FAILED,
 }
 
 
@@ -100,6 +85,7 @@ def render(view: View, ingress: Ingress) -> pb.Deployment:
         port=snapshot.port or view.adopted_port,
         port_is_adopted=snapshot.port is None and view.adopted_port > 0,
         last_output=row.last_output_json,
+        replicas=snapshot.scaled(view.scaled_to).replicas,
     )
 
 
@@ -107,26 +93,6 @@ def scaling_notices(view: View) -> list[str]:
     """Where and why the number of instances does not follow the load now; one line for each region."""
     said = {one.region: one.scaling_notice for one in view.instances if one.scaling_notice}
     return [f"region {region}: {text}" for region, text in sorted(said.items())]
-
-
-def render_operation(operation: Operation, queued_reason: str = "") -> pb.Operation:
-    """The operation."""
-    error = None
-    if operation.error_code is not None:
-        error = common_pb2.Problem(code=operation.error_code, message=operation.error_message or "")
-    return pb.Operation(
-        operation_id=operation.id,
-        kind=OPERATION_KINDS[operation.kind],
-        status=OPERATION_STATUSES[operation.status],
-        environment_id=operation.environment_id,
-        deployment_id=operation.deployment_id,
-        previous_deployment_id=operation.previous_deployment_id or "",
-        error=error,
-        notices=operation.notices_json,
-        created_at=operation.created_at,
-        ended_at=operation.ended_at or 0,
-        queued_reason=queued_reason,
-    )
 
 
 def _git(row: Deployment) -> pb.GitCommit | None:
@@ -154,6 +120,7 @@ def _instance(row: InstanceRow, silence: Silence | None) -> pb.Instance:
         state=INSTANCE_STATES[InstanceState(row.state)],
         reason=row.reason,
         observed_at=row.observed_at,
+        started_at=row.started_at,
         restarts=row.restarts,
         port_notice=row.port_notice,
         last_exit=None if row.last_exit_json is None else pb.InstanceExit(**row.last_exit_json),

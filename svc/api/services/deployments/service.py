@@ -14,13 +14,12 @@ from pkg.deployments import queries
 from pkg.deployments.model import Deployment
 from pkg.environments.model import Environment
 from pkg.observability.logging import fields
-from pkg.operations.model import Operation, OperationKind, OperationStatus
+from pkg.operations.model import Operation, OperationKind
 from pkg.projects.slugs import check_slug
 from pkg.workflows.deploy import DEPLOY_STOP
-from pkg.workflows.switch import SWITCH
 from sealift.ctrl.v1 import deployment_pb2 as pb
 from svc.api.deps import ApiDeps
-from svc.api.requests import lookup, paging, queued
+from svc.api.requests import lookup, operations, paging
 from svc.api.requests.checks import check_id, check_no_nul
 from svc.api.requests.follow import follow
 from svc.api.requests.idempotency import IdempotencyKey, key_of
@@ -28,7 +27,7 @@ from svc.api.requests.mutation import Change, mutate
 from svc.api.rpc import Call
 from svc.api.services.builds.recording import uploaded
 from svc.api.services.deployments import create, validation
-from svc.api.services.deployments.render import render, render_operation
+from svc.api.services.deployments.render import render
 from svc.api.services.deployments.views import View, view, views
 
 log = logging.getLogger(__name__)
@@ -167,7 +166,7 @@ class DeploymentServicer:
                 traceparent=call.traceparent,
                 now=self._deps.clock(),
             )
-            operation, answer = _operation(connection, call.workspace_id, operation_id)
+            operation, answer = operations.rendered(connection, call.workspace_id, operation_id)
             found = view(connection, deployment, self._deps.clock())
             return Change((found, operation, answer), {**_targets(deployment), "operation_id": operation_id})
 
@@ -187,9 +186,10 @@ class DeploymentServicer:
             deployment = lookup.deployment(connection, call.workspace_id, request.deployment_id)
             return lookup.environment(connection, call.workspace_id, deployment.environment_id)
 
-        operation, already = await self._switch(
-            call, OperationKind.PROMOTE, environment_of, request.deployment_id, self._key_of(request)
-        )
+        operation, already = await operations.record(
+            self._deps, call, environment_of, _switching(call, OperationKind.PROMOTE, request.deployment_id),
+            self._key_of(request),
+        )  # fmt: skip
         return pb.PromoteResponse(operation=operation, already_recorded=already)
 
     async def Rollback(self, request: pb.RollbackRequest, call: Call) -> pb.RollbackResponse:
@@ -201,66 +201,37 @@ class DeploymentServicer:
         def environment_of(connection: Connection) -> Environment:
             return lookup.environment(connection, call.workspace_id, request.environment_id)
 
-        operation, already = await self._switch(
-            call, OperationKind.ROLLBACK, environment_of, target, self._key_of(request)
+        operation, already = await operations.record(
+            self._deps, call, environment_of, _switching(call, OperationKind.ROLLBACK, target), self._key_of(request)
         )
         return pb.RollbackResponse(operation=operation, already_recorded=already)
+
+    async def Restart(self, request: pb.RestartRequest, call: Call) -> pb.RestartResponse:
+        """Makes every instance of a deployment again, one at a time; watch the operation."""
+        check_id("deployment_id", "dep", request.deployment_id)
+
+        def environment_of(connection: Connection) -> Environment:
+            deployment = lookup.deployment(connection, call.workspace_id, request.deployment_id)
+            return lookup.environment(connection, call.workspace_id, deployment.environment_id)
+
+        def restart(connection: Connection, environment: Environment, now: int) -> str:
+            return intents.record_restart(
+                connection,
+                environment=environment,
+                target=lookup.deployment(connection, call.workspace_id, request.deployment_id),
+                traceparent=call.traceparent,
+                now=now,
+            )
+
+        operation, already = await operations.record(self._deps, call, environment_of, restart, self._key_of(request))
+        return pb.RestartResponse(operation=operation, already_recorded=already)
 
     def _key_of(self, request: Message) -> IdempotencyKey | None:
         return key_of(request, self._deps.payload_key)
 
-    async def _switch(
-        self,
-        call: Call,
-        kind: OperationKind,
-        environment_of: Callable[[Connection], Environment],
-        target: str | None,
-        key: IdempotencyKey | None,
-    ) -> tuple[pb.Operation, bool]:
-        """The operation, and whether an earlier call with the same idempotency key recorded it."""
-
-        def record(connection: Connection) -> Change[tuple[Operation, pb.Operation, bool]]:
-            environment, now = environment_of(connection), self._deps.clock()
-            made = None if key is None else key.find(connection, environment.project_id, now)
-            already = made is not None
-            if made is None:
-                made = intents.record_switch(
-                    connection,
-                    kind=kind,
-                    environment=environment,
-                    deployment_id=target,
-                    traceparent=call.traceparent,
-                    now=now,
-                )
-                if key is not None:
-                    key.keep(connection, environment.project_id, made, now)
-            operation, answer = _operation(connection, call.workspace_id, made)
-            targets = {
-                "project_id": environment.project_id,
-                "environment_id": environment.id,
-                "deployment_id": operation.deployment_id,
-                "operation_id": operation.id,
-            }
-            return Change((operation, answer, already), {} if already else targets)
-
-        operation, answer, already = await mutate(self._deps, call, record)
-        if already:
-            return answer, True
-        self._deps.dispatcher.notify()
-        log.info(
-            "operation recorded",
-            extra=fields(
-                operation_id=operation.id,
-                kind=operation.kind,
-                environment_id=operation.environment_id,
-                deployment_id=operation.deployment_id,
-            ),
-        )
-        return answer, False
-
     async def GetOperation(self, request: pb.GetOperationRequest, call: Call) -> pb.GetOperationResponse:
         """The operation as it is now."""
-        _, found = await self._deps.db.read(_operation, call.workspace_id, request.operation_id)
+        _, found = await self._deps.db.read(operations.rendered, call.workspace_id, request.operation_id)
         return pb.GetOperationResponse(operation=found)
 
     async def WatchOperation(
@@ -269,7 +240,7 @@ class DeploymentServicer:
         """The operation at once and after every change; ends after its status is terminal."""
 
         def load(connection: Connection) -> tuple[pb.WatchOperationResponse, bool]:
-            found, message = _operation(connection, call.workspace_id, request.operation_id)
+            found, message = operations.rendered(connection, call.workspace_id, request.operation_id)
             return pb.WatchOperationResponse(operation=message), found.status.is_terminal
 
         async with aclosing(follow(self._deps.db, load)) as messages:
@@ -285,9 +256,17 @@ def _targets(row: Deployment) -> dict[str, str]:
     return {"project_id": row.project_id, "environment_id": row.environment_id, "deployment_id": row.id}
 
 
-def _operation(connection: Connection, workspace_id: str, operation_id: str) -> tuple[Operation, pb.Operation]:
-    """The operation, and as it is shown."""
-    found = lookup.operation(connection, workspace_id, operation_id)
-    waiting = [found.id] if found.status is OperationStatus.PENDING else []
-    reason = queued.reasons(connection, SWITCH, waiting).get(found.id, "")
-    return found, render_operation(found, reason)
+def _switching(call: Call, kind: OperationKind, target: str | None) -> Callable[[Connection, Environment, int], str]:
+    """Records a promote or rollback; `target` None: to what was live before."""
+
+    def make(connection: Connection, environment: Environment, now: int) -> str:
+        return intents.record_switch(
+            connection,
+            kind=kind,
+            environment=environment,
+            deployment_id=target,
+            traceparent=call.traceparent,
+            now=now,
+        )
+
+    return make

@@ -21,7 +21,12 @@ from svc.api.requests import queued
 
 @dataclass(frozen=True)
 class View:
-    """A deployment and what belongs to it now. `silences`: of regions, by name."""
+    """A deployment and what belongs to it now.
+
+    Attributes:
+        silences: of regions, by name.
+        scaled_to: how many instances the environment was scaled to; None: it never was.
+    """
 
     deployment: Deployment
     environment_slug: str
@@ -33,6 +38,7 @@ class View:
     superseded_by: str
     adopted_port: int
     silences: Mapping[str, Silence]
+    scaled_to: int | None = None
 
 
 def views(connection: Connection, found: Sequence[Deployment], now: int) -> list[View]:
@@ -43,6 +49,7 @@ def views(connection: Connection, found: Sequence[Deployment], now: int) -> list
     pointing = routes.by_deployment(connection, ids)
     running = regions.instances_by_deployment(connection, ids)
     slugs = environments.slugs(connection, environment_ids)
+    scaled = environments.replicas(connection, environment_ids)
     silent = silences(regions.every(connection), now)
     adopted = ports.adopted_by(connection, ids)
     live = {environment_id: routes.live_deployment_id(connection, environment_id) for environment_id in environment_ids}
@@ -62,6 +69,7 @@ def views(connection: Connection, found: Sequence[Deployment], now: int) -> list
             superseded_by=successors.get(d.id, ""),
             adopted_port=adopted.get(d.id, 0),
             silences=silent,
+            scaled_to=scaled.get(d.environment_id),
         )
         for d in found
     ]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import Connection
 
+from pkg import intents
 from pkg.deployments.settings import combined, from_json
 from pkg.environments import queries
 from pkg.environments.model import Environment, EnvironmentKind, Variable
@@ -18,11 +19,12 @@ from pkg.routes import queries as routes
 from pkg.secrets import AssociatedData, Vault
 from sealift.ctrl.v1 import environment_pb2 as pb
 from svc.api.deps import ApiDeps
-from svc.api.requests import lookup, settings
+from svc.api.requests import lookup, operations, settings
 from svc.api.requests.checks import check_id
+from svc.api.requests.idempotency import key_of
 from svc.api.requests.mutation import Change, mutate
 from svc.api.rpc import Call
-from svc.api.services.environments.validation import Update, check_total, update_of
+from svc.api.services.environments.validation import Update, check_not_scaled, check_replicas, check_total, update_of
 
 MAX_ENVIRONMENTS = 100
 _KINDS = {
@@ -112,9 +114,28 @@ class EnvironmentServicer:
         log.info("environment updated", extra=fields(environment_id=updated.environment_id))
         return pb.UpdateEnvironmentResponse(environment=updated)
 
+    async def Scale(self, request: pb.ScaleRequest, call: Call) -> pb.ScaleResponse:
+        """Another number of instances for every deployment of the environment, from now on; watch the operation."""
+        check_id("environment_id", "env", request.environment_id)
+        replicas = check_replicas("replicas", request.replicas)
+
+        def environment_of(connection: Connection) -> Environment:
+            return lookup.environment(connection, call.workspace_id, request.environment_id)
+
+        def scale(connection: Connection, environment: Environment, now: int) -> str:
+            return intents.record_scale(
+                connection, environment=environment, replicas=replicas, traceparent=call.traceparent, now=now
+            )
+
+        operation, already = await operations.record(
+            self._deps, call, environment_of, scale, key_of(request, self._deps.payload_key)
+        )
+        return pb.ScaleResponse(operation=operation, already_recorded=already)
+
     def _update(self, connection: Connection, workspace_id: str, update: Update) -> pb.Environment:
         environment = lookup.environment(connection, workspace_id, update.environment_id)
         now = self._deps.clock()
+        check_not_scaled(environment, update.settings_override)
         override = combined(environment.settings_json, update.settings_override)
         from_json(override)  # refuses bounds that contradict those of the environment
         queries.set_settings(connection, environment.id, override, now)
@@ -189,6 +210,7 @@ def _render(
         live_deployment_id=live_deployment_id or "",
         is_rolled_back=environment.is_rolled_back,
         is_stopped=is_stopped,
+        replicas=environment.replicas,
         created_at=environment.created_at,
         updated_at=environment.updated_at,
     )

@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pkg.errors import InvalidArgument
+from pkg.desired.scaling import MAX_REPLICAS
+from pkg.environments.model import Environment
+from pkg.errors import FailedPrecondition, InvalidArgument
 from sealift.ctrl.v1 import environment_pb2 as pb
 from svc.api.requests import settings
-from svc.api.requests.checks import check_form, check_id
+from svc.api.requests.checks import check_form, check_id, check_range
 
 MAX_VARIABLES = 256
 MAX_VALUE_BYTES = 32 << 10
@@ -48,6 +50,28 @@ def update_of(request: pb.UpdateEnvironmentRequest) -> Update:
         if name in sealed or name in plain:
             raise InvalidArgument("unset_variables", f"{name} is set by the same request: name it once")
     return Update(request.environment_id, override, sealed, plain, frozenset(request.unset_variables))
+
+
+def check_replicas(field: str, replicas: int) -> int:
+    """The number of instances that an environment is scaled to."""
+    if replicas == 0:
+        raise InvalidArgument(
+            field, f"must be 1 to {MAX_REPLICAS}; `sealift stop --live` takes an app down, and keeps its hostnames"
+        )
+    return check_range(field, replicas, 1, MAX_REPLICAS)
+
+
+def check_not_scaled(environment: Environment, override: dict[str, Any]) -> None:
+    """Raises FailedPrecondition when a number is set that would not count, since the environment was scaled."""
+    replicas = override.get("replicas")
+    if replicas is None or environment.replicas in (None, replicas):
+        return
+    raise FailedPrecondition(
+        "environment.scaled",
+        f"Environment {environment.slug!r} was scaled to {environment.replicas}, and that counts for all of its "
+        f"deployments: use `sealift scale {replicas}`.",
+        field="settings.replicas",
+    )
 
 
 def check_variables(field: str, variables: Mapping[str, str]) -> dict[str, str]:

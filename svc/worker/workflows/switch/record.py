@@ -72,7 +72,16 @@ def _check(
     connection: Connection, operation: Operation, target: Deployment, environment: Environment, now: int
 ) -> None:
     try:
-        if operation.kind.is_stop:
+        if operation.kind is OperationKind.SCALE:
+            live_id = routes.live_deployment_id(connection, environment.id)
+            gates.check_scale(
+                None if live_id is None else deployments.get(connection, live_id),
+                environment_slug=environment.slug,
+                is_stopped=bool(routes.stopped_environments(connection, [environment.id])),
+            )
+        elif operation.kind is OperationKind.RESTART:
+            gates.check_restart(target)
+        elif operation.kind.is_stop:
             gates.check_stop(
                 target,
                 live_hostnames=routes.live_hostnames(connection, target.id),
@@ -117,7 +126,7 @@ async def write_done(deps: WorkerDeps, operation_id: str) -> Completion:
         operation = operations.get(connection, operation_id)
         assert operation is not None
         operations.end(connection, operation_id, OperationStatus.DONE, now)
-        if operation.kind.is_stop:
+        if not operation.kind.moves_routes:
             return Completion(now, [])
         displaced = displace(
             connection,

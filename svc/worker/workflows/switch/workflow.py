@@ -1,4 +1,4 @@
-"""A promote, rollback or stop, as a list of named steps, and its handlers."""
+"""A promote, rollback, stop, scale or restart, as a list of named steps, and its handlers."""
 
 import logging
 
@@ -14,6 +14,7 @@ from svc.worker.journal import Journal
 from svc.worker.workflows.compensation import Compensations, WorkflowExit
 from svc.worker.workflows.switch.instances import start_target, stop_target
 from svc.worker.workflows.switch.record import SwitchInput, begin, complete, end, note_abort
+from svc.worker.workflows.switch.rolling import roll
 from svc.worker.workflows.switch.routes import take_routes, wait_until_applied
 from svc.worker.workflows.waiting import APPLIED, INSTANCES
 
@@ -44,8 +45,11 @@ class Switch:
     async def _switch(self, ctx: WorkflowContext, journal: Journal, switch: SwitchInput) -> SwitchResult:
         undo = Compensations()
         try:
-            if OperationKind(switch.kind).is_stop:
+            kind = OperationKind(switch.kind)
+            if kind.is_stop:
                 await stop_target(ctx, journal, switch)
+            elif not kind.moves_routes:
+                await roll(ctx, journal, switch, undo)
             else:
                 if switch.is_cold:
                     await start_target(ctx, journal, switch, undo)
