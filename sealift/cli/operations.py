@@ -1,4 +1,4 @@
-"""Waits for a promote, rollback or stop operation."""
+"""Waits for a promote, rollback, stop, scale or restart operation."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ async def wait_for_operation(
     began, reason = time.monotonic(), ""
     verb = short(deployment_pb2.OperationKind.Name, operation.kind, "OPERATION_KIND_")
     is_stop = operation.kind in _STOPS
-    _note(f"{_label(verb)} {operation.operation_id} {'of' if is_stop else 'to'} {operation.deployment_id}")
+    _note(f"{_label(verb)} {operation.operation_id} {_aim(operation)}")
     try:
         async with asyncio.timeout(wait_timeout_s):
             async for state in follow_operation(client, operation.operation_id, notice=_note):
@@ -72,12 +72,32 @@ def _show(operation: deployment_pb2.Operation, verb: str, url: str, took_ms: flo
         error = operation.error
         _note(prose(f"{_label(verb)} failed after {took}: {clean_block(error.message)} [{error.code}]"))
         return
-    state = "stopped" if operation.kind in _STOPS else "live"
-    _note(f"{_label(verb)} done in {took}: {operation.deployment_id} is {state}")
+    _note(f"{_label(verb)} done in {took}: {_state(operation)}")
     if operation.kind == deployment_pb2.OPERATION_KIND_TAKE_DOWN:
         _note(prose('Visitors get 503 "the app is stopped" until the next deploy, or until you restore this one with:'))
         _note(f"  sealift promote {operation.deployment_id}")
     click.echo(url or operation.deployment_id)
+
+
+def _aim(operation: deployment_pb2.Operation) -> str:
+    """What an operation is about, as text."""
+    if operation.kind == deployment_pb2.OPERATION_KIND_SCALE:
+        return f"to {_instances(operation.replicas)}"
+    moves = operation.kind in (deployment_pb2.OPERATION_KIND_PROMOTE, deployment_pb2.OPERATION_KIND_ROLLBACK)
+    return f"{'to' if moves else 'of'} {operation.deployment_id}"
+
+
+def _state(operation: deployment_pb2.Operation) -> str:
+    """What an operation that is done has led to, as text."""
+    if operation.kind == deployment_pb2.OPERATION_KIND_SCALE:
+        return f"{_instances(operation.replicas)}, also of later deployments"
+    if operation.kind == deployment_pb2.OPERATION_KIND_RESTART:
+        return f"every instance of {operation.deployment_id} was made again"
+    return f"{operation.deployment_id} is {'stopped' if operation.kind in _STOPS else 'live'}"
+
+
+def _instances(replicas: int) -> str:
+    return f"{replicas} {'instance' if replicas == 1 else 'instances'} in each region"
 
 
 def _label(verb: str) -> str:
@@ -96,6 +116,7 @@ def _result(
         "deployment_id": operation.deployment_id,
         "previous_deployment_id": operation.previous_deployment_id,
         "url": url,
+        **({"replicas": operation.replicas} if operation.replicas else {}),
         "notices": list(operation.notices),
         "code": operation.error.code,
         "message": operation.error.message,

@@ -285,8 +285,22 @@ class Client(Connection):
         answer: deployment_pb2.RollbackResponse = await self._call(self._deployments.Rollback, request)
         return answer.operation
 
+    async def scale(self, environment_id: str, replicas: int) -> deployment_pb2.Operation:
+        """Start running this number of instances in each region, for every deployment of the environment."""
+        request = environment_pb2.ScaleRequest(
+            environment_id=environment_id, replicas=replicas, idempotency_key=new_idempotency_key()
+        )
+        answer: environment_pb2.ScaleResponse = await self._call(self._environments.Scale, request)
+        return answer.operation
+
+    async def restart(self, deployment_id: str) -> deployment_pb2.Operation:
+        """Start making every instance of a deployment again, one at a time."""
+        request = deployment_pb2.RestartRequest(deployment_id=deployment_id, idempotency_key=new_idempotency_key())
+        answer: deployment_pb2.RestartResponse = await self._call(self._deployments.Restart, request)
+        return answer.operation
+
     async def operation(self, operation_id: str) -> deployment_pb2.Operation:
-        """One promote, rollback or stop."""
+        """One promote, rollback, stop, scale or restart."""
         answer: deployment_pb2.GetOperationResponse = await self._call(
             self._deployments.GetOperation, deployment_pb2.GetOperationRequest(operation_id=operation_id)
         )

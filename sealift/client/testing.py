@@ -36,6 +36,7 @@ from sealift.ctrl.v1 import (
     deployment_pb2,
     deployment_pb2_grpc,
     domain_pb2_grpc,
+    environment_pb2,
     environment_pb2_grpc,
     key_pb2_grpc,
     project_pb2_grpc,
@@ -368,6 +369,21 @@ class FakeServer(
             await refuse(context, "FAILED_PRECONDITION", "rollback.no_target", "nothing was live before")
             raise AssertionError
         return deployment_pb2.RollbackResponse(operation=self._switch(target, deployment_pb2.OPERATION_KIND_ROLLBACK))
+
+    async def Scale(self, request: Any, context: Any) -> Any:
+        await self._enter("Scale", context)
+        if not 1 <= request.replicas <= 20:
+            await refuse(context, "INVALID_ARGUMENT", "invalid_argument", "replicas: must be 1 to 20")
+        live = next(fake for fake in self.deployments.values() if fake.deployment.is_live)
+        live.deployment.replicas = request.replicas
+        operation = self._operation(live, deployment_pb2.OPERATION_KIND_SCALE)
+        operation.replicas = request.replicas
+        return environment_pb2.ScaleResponse(operation=operation)
+
+    async def Restart(self, request: Any, context: Any) -> Any:
+        await self._enter("Restart", context)
+        fake = await self._deployment(request.deployment_id, context)
+        return deployment_pb2.RestartResponse(operation=self._operation(fake, deployment_pb2.OPERATION_KIND_RESTART))
 
     def _switch(self, fake: FakeDeployment, kind: Any) -> deployment_pb2.Operation:
         self.make_live(fake.deployment)

@@ -365,3 +365,54 @@ async def test_projects_show_address_and_state(sealift: Program, server: FakeSer
     assert "7480  live  " in (await sealift("projects")).out
     told = (await sealift("projects", "--json")).events[0]
     assert (told["slug"], told["live_url"]) == ("hello", "http://hello.sealift.localhost:7480")
+
+
+async def test_scale_and_restart(sealift: Program, server: FakeServer) -> None:
+    """Promise: both wait; stdout has the URL, stderr what was done; without a live deployment nothing is asked for."""
+    none = await sealift("restart")
+    assert (none.code, "nothing is live" in none.err) == (1, True)
+    await sealift("deploy")
+    done = await sealift("scale", "3")
+    assert (done.code, done.out) == (0, "http://hello.sealift.localhost:7480\n")
+    assert "scale done in 42 ms: 3 instances in each region, also of later deployments" in done.err
+    result = json.loads((await sealift("scale", "1", "--json")).out)
+    assert (result["kind"], result["replicas"], result["status"]) == ("scale", 1, "done")
+    refused = await sealift("scale", "0")
+    assert (refused.code, "must be 1 to 20" in refused.err) == (2, True)
+    done = await sealift("restart")
+    assert done.code == 0
+    assert " of dep_1\n" in done.err.partition("restart op_")[2]
+    assert "every instance of dep_1 was made again" in done.err
+
+
+async def test_ps(sealift: Program, server: FakeServer) -> None:
+    """Promise: every instance that runs is listed with its state and age; --json has one object for each."""
+    await sealift("deploy")
+    live = server.deployments["dep_1"].deployment
+    live.replicas = 2
+    del live.instances[:]
+    started_at = int(time.time() * 1000) - 200_000
+    states = (deployment_pb2.INSTANCE_STATE_HEALTHY, deployment_pb2.INSTANCE_STATE_STARTING)
+    for replica, state in enumerate((*states, deployment_pb2.INSTANCE_STATE_STOPPED)):
+        live.instances.add(
+            instance_id=f"dep-1-{replica}",
+            region="local",
+            replica=replica,
+            state=state,
+            started_at=started_at,
+            restarts=4,
+        )
+    live.instances[1].reason = "connection refused"
+    shown = await sealift("ps")
+    lines = [line.split() for line in shown.out.splitlines()]
+    assert lines[0][:6] == ["INSTANCE", "REGION", "STATE", "AGE", "RESTARTS", "DEPLOYMENT"]
+    assert lines[1] == ["dep-1-0", "local", "healthy", "3", "min", "4", "dep_1", "live"]
+    assert lines[2][-2:] == ["connection", "refused"]
+    assert len(lines) == 3
+    assert "local: 1 healthy, 2 wanted" in shown.err
+    found = [json.loads(line) for line in (await sealift("ps", "--json")).out.splitlines()]
+    assert [(one["instance_id"], one["replicas"], one["is_live"]) for one in found] == [
+        ("dep-1-0", 2, True), ("dep-1-1", 2, True)
+    ]  # fmt: skip
+    del live.instances[:]
+    assert "no instance runs in hello · production" in (await sealift("ps")).err

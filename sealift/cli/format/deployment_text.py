@@ -1,7 +1,7 @@
 """Formats a deployment for people: its facts, and the stored output of its app. Pure."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sealift.cli.format.enum_names import instance_state_name, run_state_name, status_name
 from sealift.cli.format.image_text import short_image
@@ -92,6 +92,35 @@ def _scaled_text(found: deployment_pb2.Deployment) -> str:
     return "; ".join(
         [replicas_text(found.settings), *(f"{region}: {count} now" for region, count in sorted(now.items()))]
     )
+
+
+def instance_rows(
+    found: deployment_pb2.Deployment, instances: Sequence[deployment_pb2.Instance]
+) -> list[tuple[str, ...]]:
+    """Instances as rows of a table: name, region, state, age, restarts, deployment, whether it is live, reason."""
+    return [
+        (
+            seen.instance_id,
+            seen.region,
+            instance_state_name(seen.state) if not seen.HasField("silence") else "unknown",
+            ago(seen.started_at),
+            str(seen.restarts),
+            found.deployment_id,
+            "live" if found.is_live else "",
+            clean(seen.silence.reason if seen.HasField("silence") else seen.reason),
+        )
+        for seen in instances
+    ]
+
+
+def replicas_now_text(found: deployment_pb2.Deployment) -> str:
+    """How many instances are healthy in each region, and how many are wanted, e.g. "local: 2 healthy, 3 wanted"."""
+    healthy = Counter(
+        {one.region: 0 for one in found.instances}
+        | Counter(one.region for one in found.instances if one.state == deployment_pb2.INSTANCE_STATE_HEALTHY)
+    )
+    wanted = replicas_text(found.settings) if found.settings.HasField("max_replicas") else str(found.replicas)
+    return "; ".join(f"{region}: {count} healthy, {wanted} wanted" for region, count in sorted(healthy.items()))
 
 
 def fact_row(name: str, value: str, width: int | None) -> str:

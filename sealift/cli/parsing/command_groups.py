@@ -67,7 +67,7 @@ ALIASES = {"list": "ls"}
 _DESTRUCTIVE = frozenset({"stop", "cancel", "rollback", "unset", "revoke", "rm", "logout"})
 # Command names of other tools.
 _ELSEWHERE = {
-    "ls": ("ps", "deployments", "apps", "history", "releases"),
+    "ls": ("deployments", "apps", "history", "releases"),
     "deploy": ("up", "push", "publish", "launch", "ship", "redeploy"),
     "init": ("link", "setup"),
     "status": ("info", "show", "describe", "inspect", "open"),
@@ -76,6 +76,9 @@ _ELSEWHERE = {
     "environments": ("environment", "envs"),
     "domains": ("domain", "hostname", "hostnames"),
     "certificates": ("certificate", "certs", "cert", "ssl", "tls"),
+    "ps": ("instances", "processes", "containers", "pods", "top"),
+    "scale": ("autoscale", "resize"),
+    "restart": ("reload",),
     "stats": ("metrics", "analytics", "traffic"),
     "login": ("auth", "signin"),
     "servers": ("server", "contexts"),
@@ -99,13 +102,9 @@ _INSTEAD = (
         ("unset", "`sealift env` lists names, and the values of plain variables; sealed values are never shown"),
     )),
     (("create", "new"), (("projects", "`sealift deploy --create` also creates the project"),)),
-    (("restart", "reload", "start", "resume"), (
+    (("start", "resume"), (
         ("deploy", "`sealift deploy` starts new instances, even without changes; `sealift promote` restores an app "
          "that was taken down"),
-    )),
-    (("scale", "autoscale", "resize"), (
-        ("deploy", "set [run] replicas (or min_replicas and max_replicas), memory_mib and cpu_millicores in "
-         "sealift.toml, then deploy"),
     )),
     (("run", "exec", "shell", "console", "ssh", "bash"), (
         ("deploy", "use `docker exec` on the machine that runs the instance"),

@@ -47,7 +47,7 @@ _INSTEAD = {
     "--production": "production is the default environment; --env sets another one",
     "--env-file": "`sealift env import FILE` sets variables",
     "--tail": "logs of running apps: `docker logs -f` on their machine, or `kubectl logs -f`",
-    "--replicas": "set [run] replicas in sealift.toml",
+    "--replicas": "`sealift scale N` sets it",
     "--min-replicas": "set [run] min_replicas in sealift.toml",
     "--max-replicas": "set [run] max_replicas in sealift.toml",
     "--url": "it comes before the command: sealift --url URL COMMAND",
