@@ -49,6 +49,7 @@ class ManagedCertificate:
         failures: attempts that failed since the last success.
         failed_at: when the last attempt failed; None: the last one succeeded.
         renewal_info_at: when the authority is to be asked when to renew; None: never.
+        directory: of the ACME server; "": the local authority; None: not recorded yet.
     """
 
     name: str
@@ -65,6 +66,7 @@ class ManagedCertificate:
     renewal_info_at: int | None
     created_at: int
     updated_at: int
+    directory: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "issuer", Issuer(self.issuer))

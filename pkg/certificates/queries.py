@@ -53,6 +53,13 @@ def change_managed(connection: Connection, name: str, now: int, **values: Any) -
     return connection.execute(statement.values(**values, updated_at=now)).rowcount == 1
 
 
+def record_directory(connection: Connection, directory: str) -> None:
+    """Fills in where the certificates of earlier versions come from: the server that is configured. Idempotent."""
+    unknown = update(managed_certificates).where(managed_certificates.c.directory.is_(None))
+    connection.execute(unknown.where(managed_certificates.c.issuer == Issuer.ACME).values(directory=directory))
+    connection.execute(unknown.values(directory=""))
+
+
 def note_issued(
     connection: Connection, name: str, certificate_id: str, *, due_at: int, renewal_info_at: int | None, now: int
 ) -> bool:

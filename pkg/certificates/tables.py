@@ -4,7 +4,8 @@ from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, Lar
 
 from pkg.db.metadata import metadata
 
-# What is to have a certificate: a hostname, or a domain with its wildcard. `due_at`: of the next order.
+# What is to have a certificate: a hostname, or a domain with its wildcard. `due_at`: of the next order. `directory`: of
+# the ACME server, "" for the local authority.
 managed_certificates = Table(
     "managed_certificates",
     metadata,
@@ -22,6 +23,7 @@ managed_certificates = Table(
     Column("renewal_info_at", BigInteger),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+    Column("directory", String(512)),
     Index(None, "due_at"),
 )
 

@@ -35,12 +35,14 @@ class Wanted:
     Attributes:
         names: that it is for; the first one is its name.
         workspace_id: whose; None: the installation's.
+        directory: of the ACME server; "": the local authority.
     """
 
     names: tuple[str, ...]
     workspace_id: str | None
     issuer: Issuer
     challenge: ChallengeKind
+    directory: str = ""
 
     @property
     def name(self) -> str:
@@ -113,7 +115,7 @@ def _wildcard(tls: Tls, apex: str) -> Wanted | None:
     if issuer is Issuer.LOCAL:
         return Wanted((apex, f"*.{apex}"), None, issuer, ChallengeKind.NONE)
     if by_dns(tls, apex):
-        return Wanted((apex, f"*.{apex}"), None, issuer, ChallengeKind.DNS_01)
+        return Wanted((apex, f"*.{apex}"), None, issuer, ChallengeKind.DNS_01, tls.directory)
     return None
 
 
@@ -126,10 +128,9 @@ def _without_wildcard(tls: Tls, routes: Iterable[RoutedName]) -> Iterator[Wanted
 def _single(tls: Tls, hostname: str, workspace_id: str | None) -> Wanted:
     issuer = _issuer(tls, hostname)
     if issuer is Issuer.LOCAL:
-        challenge = ChallengeKind.NONE
-    else:
-        challenge = ChallengeKind.DNS_01 if by_dns(tls, hostname) else ChallengeKind.HTTP_01
-    return Wanted((hostname,), workspace_id, issuer, challenge)
+        return Wanted((hostname,), workspace_id, issuer, ChallengeKind.NONE)
+    challenge = ChallengeKind.DNS_01 if by_dns(tls, hostname) else ChallengeKind.HTTP_01
+    return Wanted((hostname,), workspace_id, issuer, challenge, tls.directory)
 
 
 def _issuer(tls: Tls, hostname: str) -> Issuer:

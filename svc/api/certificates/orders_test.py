@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from pkg.certificates import orders, queries
 from pkg.certificates.config import Tls
-from pkg.certificates.model import ChallengeKind, ChallengeRow, Issuer, Order, OrderStatus, SealedKey
+from pkg.certificates.model import SLOW, ChallengeKind, ChallengeRow, Issuer, Order, OrderStatus, SealedKey
 from pkg.certificates.schedule import DAY_MS
 from pkg.certificates.wanted import Wanted, Wants
 from pkg.config.sections import Ingress
@@ -41,6 +41,7 @@ class Sweeping:
 
     def __init__(self, api: RunningApi, wanted: list[str]) -> None:
         self.db, self.vault, self.now, self.wanted = api.db, api.vault, NOW, wanted
+        self.directory = DIRECTORY
         self.dispatcher = Dispatcher()
         dispatcher: Any = self.dispatcher
         tls = Tls(email="a@example.com", directory=DIRECTORY)
@@ -49,7 +50,12 @@ class Sweeping:
 
     def wants(self, *_: object) -> Wants:
         """What is wanted."""
-        return Wants(tuple(Wanted((name,), None, Issuer.ACME, ChallengeKind.HTTP_01) for name in sorted(self.wanted)))
+        return Wants(
+            tuple(
+                Wanted((name,), None, Issuer.ACME, ChallengeKind.HTTP_01, self.directory)
+                for name in sorted(self.wanted)
+            )
+        )
 
     async def orders(self) -> list[Order]:
         """The orders under way, after a pass."""
@@ -179,6 +185,32 @@ async def test_a_slow_order_is_gone_on_with(sweeping: Sweeping) -> None:
     sweeping.now += DAY_MS
     [fresh] = await sweeping.orders()
     assert fresh.url is None
+
+
+async def test_another_authority_is_asked_at_once(sweeping: Sweeping) -> None:
+    """After a first try with an authority's test server, the real one issues now and not at the renewal."""
+    [first] = await sweeping.orders()
+    tried = await sweeping.finish(first)
+    assert await sweeping.orders() == []
+    sweeping.directory = "https://other.example/dir"
+    [second] = await sweeping.orders()
+    assert (second.name, second.url) == (first.name, None)
+    assert [one.id for one in await sweeping.db.read(queries.every_certificate)] == [tried], "it is served meanwhile"
+    await sweeping.fail(second, code=SLOW)
+    sweeping.directory = DIRECTORY
+    sweeping.now += 60_000
+    [third] = await sweeping.orders()
+    assert third.url is None, "an order of the other one is not gone on with"
+
+
+async def test_what_an_earlier_version_ordered_is_kept(sweeping: Sweeping) -> None:
+    """It did not record where: at the server that is configured."""
+    [order] = await sweeping.orders()
+    await sweeping.finish(order)
+    await sweeping.db.write(lambda c: c.exec_driver_sql("UPDATE managed_certificates SET directory = NULL"))
+    assert await sweeping.orders() == []
+    [kept] = await sweeping.db.read(queries.managed)
+    assert kept.directory == DIRECTORY
 
 
 async def test_a_name_that_is_wanted_no_more_ends_its_order(sweeping: Sweeping) -> None:

@@ -172,6 +172,7 @@ class CertificateSweep:
         return any(row.issuer is Issuer.LOCAL or has_room for row in due)
 
     def _pass(self, connection: Connection) -> Pass:
+        queries.record_directory(connection, self._tls.directory)
         now, state = self._clock(), State.read(connection)
         changed, gone = _differences(wants(connection, self._tls, self._ingress), state)
         for one in changed:
@@ -259,6 +260,8 @@ class CertificateSweep:
     def _unfinished(self, connection: Connection, row: ManagedCertificate) -> Order | None:
         """The last order, if the authority was still at work on it and it can be taken up."""
         last = next(iter(orders.latest_of(connection, row.name, 1)), None)
+        if row.error_code != SLOW:
+            return None  # what is wanted has changed since: another authority, other names
         if last is None or last.error_code != SLOW or last.names_json != row.names_json:
             return None
         return last if last.challenge is row.challenge else None
@@ -291,11 +294,9 @@ def _differences(wanted: Wants, state: State) -> tuple[list[Wanted], list[str]]:
 
 
 def _is_as(one: Wanted, row: ManagedCertificate | None) -> bool:
-    return row is not None and (tuple(row.names_json), row.workspace_id, row.issuer, row.challenge) == (
-        one.names,
-        one.workspace_id,
-        one.issuer,
-        one.challenge,
+    return row is not None and (
+        (tuple(row.names_json), row.workspace_id, row.issuer, row.challenge, row.directory)
+        == (one.names, one.workspace_id, one.issuer, one.challenge, one.directory)
     )
 
 
@@ -307,6 +308,7 @@ def _put(connection: Connection, one: Wanted, now: int) -> None:
         "workspace_id": one.workspace_id,
         "issuer": one.issuer,
         "challenge": one.challenge,
+        "directory": one.directory,
     }
     queries.put_managed(connection, values, now)
 
