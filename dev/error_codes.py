@@ -27,7 +27,7 @@ NOT_CODES = frozenset({
 
 _DOTTED = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 _PLAIN = re.compile(r"[a-z][a-z_]*")
-_FILE = re.compile(r".*\.(db|json|key|log|pem|pid|pub|py|sock|tmp|toml)")
+_FILE = re.compile(r".*\.(cjs|clj|db|gradle|js|json|key|log|pem|pid|mjs|pub|py|sbt|sock|tmp|toml|ts)")
 
 
 def codes() -> frozenset[str]:

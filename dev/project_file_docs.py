@@ -17,6 +17,14 @@ TEXTS: Mapping[str, str] = {
     "build.args": "build arguments; not for secrets, because they stay in the image's history.",
     "build.target": "stage of the Dockerfile. Default: the last.",
     "build.platform": "such as linux/amd64. Default: the builder's own.",
+    "build.kind": "kind of an app without a Dockerfile, if it may be several. Default: detected.",
+    "build.go_package": "folder of the Go program, such as ./cmd/server, if there are several. Without a Dockerfile.",
+    "build.base_python": "base image of a generated Dockerfile, for Python; `{version}` stands for the version. "
+    "Default: python:{version}-slim.",
+    "build.base_node": "the same for Node. Default: node:{version}-slim.",
+    "build.base_go": "the same for building Go. Default: golang:{version}-bookworm.",
+    "build.base_go_run": "image in which a Go program runs. Default: debian:bookworm-slim.",
+    "build.base_static": "image with nginx, which serves static files. Default: nginx:1.28.",
     "run.port": "port of the app; the app gets it as `$PORT`. Default of an environment: 8080.",
     "run.protocol": "what the app speaks: HTTP/1.1, or HTTP/2 without TLS, as gRPC servers do. Default of an "
     "environment: http1.",

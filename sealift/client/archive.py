@@ -111,6 +111,11 @@ def pack(
                 if entry.kind is not Kind.FILE:
                     compressor.write(_header(entry))
                     continue
+                if entry.content is not None:
+                    compressor.write(_header(entry) + entry.content + bytes(-len(entry.content) % tarfile.BLOCKSIZE))
+                    digests[entry.path] = content_hash(entry.content).digest()
+                    done += len(entry.content)
+                    continue
                 content = _Content(context.root, entry)
                 with content:
                     for count in content.add_to(compressor):

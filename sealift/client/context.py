@@ -17,9 +17,10 @@ from sealift.client.dockerfile import copied_paths
 from sealift.client.errors import InputError
 from sealift.client.git import GitIgnored
 from sealift.client.ignore import IgnoreRules, Matches, PatternError
-from sealift.client.tree import OLDEST_S, Entry, Kind, entry_of, parents, with_directory_mtimes
+from sealift.client.tree import OLDEST_S, Entry, Kind, entry_of, generated_entry, parents, with_directory_mtimes
 
 DEFAULT_DOCKERFILE = "Dockerfile"
+GENERATED_DOCKERFILE = ".sealift/Dockerfile"
 PROJECT_FILE = "sealift.toml"
 MAX_DOCKERFILE_BYTES = 1 << 20
 LARGE_CONTEXT_BYTES = 100 << 20
@@ -30,6 +31,9 @@ SENSITIVE_NAMES = (
     ".env", ".env.*", "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks",
     "*.kdbx", ".netrc", ".pypirc", ".pgpass", ".htpasswd",
 )  # fmt: skip
+# Besides what git ignores, without an ignore file and a Dockerfile of its own: what an installation makes again, for
+# another machine or another version, and files with secrets for development.
+UNSENT_NAMES = frozenset({"node_modules", ".venv", "venv", "__pycache__", ".env", ".env.local"})
 HARMLESS_NAMES = (".env.example", ".env.sample", ".env.template", ".env.dist", "*.pub")
 
 
@@ -70,39 +74,46 @@ class Context:
         return sorted(self.files, key=lambda entry: (-entry.size_bytes, entry.path))[:count]
 
 
-def scan(root: Path, dockerfile: str = DEFAULT_DOCKERFILE, *, use_git: bool = True) -> Context:
+def scan(
+    root: Path, dockerfile: str = DEFAULT_DOCKERFILE, *, use_git: bool = True, generated: str | None = None
+) -> Context:
     """The build context of a directory.
 
     Args:
         root: the directory.
         dockerfile: relative to it, or absolute and below it.
         use_git: without an ignore file, exclude what git ignores.
+        generated: the text of a generated Dockerfile, which is added as GENERATED_DOCKERFILE in the place of
+            `dockerfile`; without an ignore file UNSENT_NAMES are excluded.
 
     Raises:
         InputError: the directory is missing or empty; the Dockerfile is missing or outside; an invalid ignore file; a
-            link that points outside; a repository that git can't read.
+            link that points outside; a repository that git can't read; a file in the place of the generated one.
     """
     began_ns = time.time_ns()
     root = _checked_root(root)
-    dockerfile = _checked_dockerfile(root, dockerfile)
+    dockerfile = _checked_dockerfile(root, dockerfile) if generated is None else GENERATED_DOCKERFILE
     rules, ignore_file = _read_rules(root, dockerfile)
     git_ignored = GitIgnored(root) if rules is None and use_git else None
     keep = {dockerfile, ".dockerignore", *([ignore_file] if ignore_file else [])}
-    text = _read_dockerfile(root, dockerfile)
+    text = _read_dockerfile(root, dockerfile) if generated is None else generated
+    unsent = UNSENT_NAMES if generated is not None and rules is None else frozenset[str]()
     drop = _project_files(text, rules) - keep
     found: dict[str, Entry] = {}
     skipped: list[str] = []
     empty: set[str] = set()
-    for entry in _walk(root, rules, git_ignored, keep, skipped, empty):
+    for entry in _walk(root, rules, git_ignored, unsent, keep, skipped, empty):
         if entry.path not in drop:
             found[entry.path] = entry
     for path, entry in found.items():
         if entry.kind is Kind.DIRECTORY and path not in empty:  # its time is that of its newest entry
             found[path] = replace(entry, mtime_s=OLDEST_S)
     _add_parents(root, found)
+    if generated is not None:
+        _add_generated(found, generated)
     entries = with_directory_mtimes(sorted(found.values(), key=lambda entry: os.fsencode(entry.path)))
     _refuse_escapes(root, entries)
-    rule = _rule_text(ignore_file, git_ignored)
+    rule = _rule_text(ignore_file, git_ignored, ".git, .env, installed packages" if unsent else ".git")
     context = Context(root, dockerfile, entries, ignore_file, rule, scanned_at_ns=began_ns)
     return replace(context, notes=(*_missing(context, text), *_notes(context, skipped)))
 
@@ -208,23 +219,24 @@ def _read_rules(root: Path, dockerfile: str) -> tuple[IgnoreRules | None, str | 
     return None, None
 
 
-def _rule_text(ignore_file: str | None, git_ignored: GitIgnored | None) -> str:
-    """What was excluded, and by which rule; valid after the whole directory was scanned."""
+def _rule_text(ignore_file: str | None, git_ignored: GitIgnored | None, never: str) -> str:
+    """What was excluded, and by which rule; valid after the whole directory was scanned. `never`: is not sent."""
     if ignore_file:
         return f"filtered by {ignore_file}"
     if git_ignored is None:
-        return "no .dockerignore, --no-git: everything except .git is sent"
+        return f"no .dockerignore, --no-git: everything except {never} is sent"
     if git_ignored.is_root_ignored:
-        return "no .dockerignore, and git ignores the whole directory: everything except .git is sent"
+        return f"no .dockerignore, and git ignores the whole directory: everything except {never} is sent"
     if not git_ignored.has_repository:
-        return "no .dockerignore: everything except .git is sent"
-    return "no .dockerignore: .git and files that git ignores are excluded"
+        return f"no .dockerignore: everything except {never} is sent"
+    return f"no .dockerignore: {never} and files that git ignores are excluded"
 
 
 def _walk(
     root: Path,
     rules: IgnoreRules | None,
     git_ignored: GitIgnored | None,
+    unsent: frozenset[str],
     keep: set[str],
     skipped: list[str],
     empty: set[str],
@@ -235,6 +247,7 @@ def _walk(
         root: the directory.
         rules: of the ignore file; None: .git and the paths in `git_ignored` are excluded.
         git_ignored: None: git is not used.
+        unsent: names that are excluded without rules.
         keep: paths that are included regardless of the rules.
         skipped: output: paths that are neither file, directory nor link.
         empty: output: empty directories.
@@ -262,7 +275,8 @@ def _walk(
             if rules is not None:
                 is_out, matches = rules.leaves_out(path, parent)
             else:
-                is_out = all_out or child.name == ".git" or (git_ignored is not None and path in git_ignored)
+                is_out = all_out or child.name == ".git" or child.name in unsent
+                is_out = is_out or (git_ignored is not None and path in git_ignored)
             is_directory = child.is_dir(follow_symlinks=False)
             if not is_out or path in keep:
                 try:
@@ -343,6 +357,19 @@ def _add_parents(root: Path, found: dict[str, Entry]) -> None:
             if parent not in found:
                 mode = stat.S_IMODE((root / parent).lstat().st_mode)
                 found[parent] = Entry(parent, Kind.DIRECTORY, mode=mode)
+
+
+def _add_generated(found: dict[str, Entry], text: str) -> None:
+    if GENERATED_DOCKERFILE in found:
+        raise InputError(
+            f"{GENERATED_DOCKERFILE} is the place of the generated Dockerfile; name that file with --dockerfile, or "
+            "rename it",
+            code="context.name_taken",
+            field="dockerfile",
+        )
+    folder = posixpath.dirname(GENERATED_DOCKERFILE)
+    found.setdefault(folder, Entry(folder, Kind.DIRECTORY))
+    found[GENERATED_DOCKERFILE] = generated_entry(GENERATED_DOCKERFILE, text.encode())
 
 
 def _refuse_escapes(root: Path, entries: tuple[Entry, ...]) -> None:

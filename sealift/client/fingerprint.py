@@ -43,4 +43,5 @@ def _line(entry: Entry) -> bytes:
     """One entry. Paths and targets contain no NUL, so different trees give different lines."""
     stamp = tuple(entry.stamp or ())
     facts = f"{entry.kind.value} {entry.mode:o} {entry.size_bytes} {entry.mtime_s} {stamp}"
-    return b"\0".join((facts.encode(), os.fsencode(entry.path), os.fsencode(entry.target), b"\n"))
+    content = () if entry.content is None else (hashlib.sha256(entry.content).digest(),)
+    return b"\0".join((facts.encode(), os.fsencode(entry.path), os.fsencode(entry.target), *content, b"\n"))

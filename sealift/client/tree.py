@@ -39,7 +39,8 @@ class Entry:
         mode: permission bits with setuid, setgid and sticky; 0777 of a link.
         mtime_s: its time in the archive, epoch seconds, between OLDEST_S and NEWEST_S.
         target: of a symbolic link, else "".
-        stamp: of a file, else None.
+        stamp: of a file on disk, else None.
+        content: of a generated file, which is not on disk; else None.
     """
 
     path: str
@@ -49,6 +50,7 @@ class Entry:
     mtime_s: int = OLDEST_S
     target: str = ""
     stamp: Stamp | None = None
+    content: bytes | None = None
 
 
 def entry_of(path: str, info: os.stat_result, target: str = "") -> Entry | None:
@@ -61,6 +63,11 @@ def entry_of(path: str, info: os.stat_result, target: str = "") -> Entry | None:
     if stat.S_ISREG(info.st_mode):
         return Entry(path, Kind.FILE, info.st_size, mode, mtime_s, stamp=stamp_of(info))
     return None
+
+
+def generated_entry(path: str, content: bytes) -> Entry:
+    """A file that is not on disk; it has the oldest time, so that the same content gives the same archive."""
+    return Entry(path, Kind.FILE, len(content), mode=0o644, content=content)
 
 
 def stamp_of(info: os.stat_result) -> Stamp:

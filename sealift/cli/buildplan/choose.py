@@ -17,10 +17,10 @@ _FINDERS: dict[AppKind, Callable[[AppFiles, Settings], BuildPlan | NoStart | Non
     AppKind.STATIC: static.find,
 }
 _LOOKED_FOR = {
-    AppKind.PYTHON: "requirements.txt, pyproject.toml, Pipfile, main.py or app.py",
-    AppKind.NODE: "package.json or server.js",
+    AppKind.PYTHON: "requirements.txt, pyproject.toml, Pipfile, main.py, app.py",
+    AppKind.NODE: "package.json, server.js",
     AppKind.GO: "go.mod",
-    AppKind.STATIC: "index.html, also in public, dist or _site",
+    AppKind.STATIC: "index.html (also in public, dist and _site)",
 }
 # Manifests of languages that are not detected, to say so.
 _OTHER_LANGUAGES = {
@@ -29,7 +29,7 @@ _OTHER_LANGUAGES = {
     "build.sbt": "Scala", "project.clj": "Clojure", "gleam.toml": "Gleam",
 }  # fmt: skip
 _MANIFESTS = frozenset({
-    "Dockerfile", "requirements.txt", "pyproject.toml", "Pipfile", "package.json", "go.mod", "index.html",
+    "requirements.txt", "pyproject.toml", "Pipfile", "package.json", "go.mod", "index.html",
 })  # fmt: skip
 MAX_LISTED_FOLDERS = 3
 MAX_SEARCHED_FOLDERS = 20
@@ -84,15 +84,15 @@ def _nothing(files: AppFiles, settings: Settings, known: Sequence[NoStart]) -> I
         )
     if settings.kind:
         return InputError(
-            f'[build] kind is "{settings.kind.value}", but there is no {_LOOKED_FOR[settings.kind]}',
+            f'[build] kind is "{settings.kind.value}", but there is none of {_LOOKED_FOR[settings.kind]}',
             code="context.no_dockerfile",
             field="kind",
         )
     if others := _other_languages(files):
-        what = f"the app looks like {' or '.join(others)}, which is not built without a Dockerfile: write one"
+        what = f"there is no Dockerfile, and the app looks like {' or '.join(others)}, which needs one; write it"
     else:
         what = (
-            f"there is no Dockerfile, and none of {'; '.join(_LOOKED_FOR.values())}. Write a Dockerfile, name another "
+            f"there is no Dockerfile, and none of {', '.join(_LOOKED_FOR.values())}; write a Dockerfile, name another "
             "one with --dockerfile, or deploy a built image with --image"
         )
     return InputError(f"{what}{_below(files, settings)}", code="context.no_dockerfile", field="dockerfile")
@@ -108,7 +108,7 @@ def _below(files: AppFiles, settings: Settings) -> str:
         path for path in files.paths if path.count("/") in (1, 2) and posixpath.basename(path) in _MANIFESTS
     )
     folders = list(dict.fromkeys(posixpath.dirname(path) for path in manifests))[:MAX_SEARCHED_FOLDERS]
-    found = [folder for folder in folders if f"{folder}/Dockerfile" in files or _is_app(files.below(folder), settings)]
+    found = [folder for folder in folders if _is_app(files.below(folder), settings)]
     if not found:
         return ""
     more = f" and {len(found) - MAX_LISTED_FOLDERS} more" if len(found) > MAX_LISTED_FOLDERS else ""

@@ -46,13 +46,13 @@ def test_two_candidates() -> None:
     [
         ({"README.md": ""}, "context.no_dockerfile", "none of requirements.txt"),
         ({"Gemfile": "", "public/index.html": "", "package.json": package(main="a.js"), "a.js": ""},
-         "context.no_dockerfile", "looks like Ruby, which is not built without a Dockerfile"),
+         "context.no_dockerfile", "looks like Ruby, which needs one"),
         ({"requirements.txt": "numpy", "lib/x.py": ""}, "context.no_start_command",
          "found requirements.txt, but not how the app starts"),
         ({"package.json": package(devDependencies={"jest": "1"})}, "context.no_start_command", "command = ["),
         ({"go.mod": "module x", "x.go": "package x"}, "context.no_start_command", "package main"),
         ({"go.mod": "module x", "cmd/a/a.go": GO_MAIN, "cmd/b/b.go": GO_MAIN}, "context.ambiguous", "./cmd/a, ./cmd/b"),
-        ({"back/requirements.txt": "flask", "back/app.py": FLASK, "front/Dockerfile": "FROM x"},
+        ({"back/requirements.txt": "flask", "back/app.py": FLASK, "front/index.html": ""},
           "context.no_dockerfile",
          "found apps in back, front: `sealift deploy back`"),
     ],
@@ -65,7 +65,7 @@ def test_what_is_refused(files: Files, code: str, words: str) -> None:
 
 def test_settings_that_do_not_fit() -> None:
     """Promise: a setting that names what is not there is refused with what there is."""
-    assert "there is no go.mod" in refusal({"index.html": ""}, kind=AppKind.GO).message
+    assert "there is none of go.mod" in refusal({"index.html": ""}, kind=AppKind.GO).message
     files = {"go.mod": "module x", "cmd/a/a.go": GO_MAIN, "cmd/b/b.go": GO_MAIN}
     assert "these are: ./cmd/a, ./cmd/b" in refusal(files, go_package="./cmd/c").message
     assert plan(files, go_package="./cmd/b").sentence() == "Go 1.25 by go.mod, starts app (./cmd/b)"

@@ -41,7 +41,7 @@ def find(files: AppFiles, settings: Settings) -> BuildPlan | NoStart | None:
         f"go build -o /out/ ./... && go build -o /out/app ./{package}" if named else f"go build -o /out/app ./{package}"
     )
     lines = [
-        dockerfile.base(settings.bases.go, version, "build"),
+        dockerfile.base(settings.base(AppKind.GO), version, "build"),
         "WORKDIR /src",
         *dockerfile.arguments(settings),
         *(() if has_vendor else (
@@ -62,7 +62,7 @@ def find(files: AppFiles, settings: Settings) -> BuildPlan | NoStart | None:
         dockerfile.as_user(),
         dockerfile.command(start),
     ]  # fmt: skip
-    title = f"Go {version}" if "{version}" in settings.bases.go else f"Go of {settings.bases.go}"
+    title = f"Go {version}" if "{version}" in settings.base(AppKind.GO) else f"Go of {settings.base(AppKind.GO)}"
     return BuildPlan(AppKind.GO, title, "go.mod", f"starts {start.line} ({start.source})", dockerfile.text_of(lines))
 
 

@@ -62,6 +62,7 @@ class Settings:
     Attributes:
         kind: [build] kind; None: detected.
         bases: the base images.
+        base_image: takes the place of the one that the app is built from; "" for none.
         command: [run] command; () if it is not set. It takes the place of a detected start command.
         go_package: [build] go_package, "" if it is not set.
         build_args: the names of the build arguments, which the steps of the build get as variables.
@@ -69,9 +70,14 @@ class Settings:
 
     kind: AppKind | None = None
     bases: BaseImages = field(default_factory=BaseImages)
+    base_image: str = ""
     command: tuple[str, ...] = ()
     go_package: str = ""
     build_args: tuple[str, ...] = ()
+
+    def base(self, kind: AppKind) -> str:
+        """The image that an app of this kind is built from."""
+        return self.base_image or str(getattr(self.bases, kind.value))
 
 
 @dataclass(frozen=True)

@@ -99,15 +99,15 @@ def _site(files: AppFiles, settings: Settings, package: Mapping[str, Any], outpu
 
 
 def _plan(files: AppFiles, settings: Settings, package: Mapping[str, Any], does: str, lines: list[str]) -> BuildPlan:
-    has_version = "{version}" in settings.bases.node
-    title = f"Node {version_of(files, package)}" if has_version else f"Node of {settings.bases.node}"
+    has_version = "{version}" in settings.base(AppKind.NODE)
+    title = f"Node {version_of(files, package)}" if has_version else f"Node of {settings.base(AppKind.NODE)}"
     because = manager_of(files, package).source if package else does.rpartition("(")[2].rstrip(")")
     return BuildPlan(AppKind.NODE, title, because, does, dockerfile.text_of(lines))
 
 
 def _built(files: AppFiles, settings: Settings, package: Mapping[str, Any], stage: str) -> Iterator[str]:
     """The app, installed and built by its own user, so that it may write where a framework caches at run time."""
-    yield dockerfile.base(settings.bases.node, version_of(files, package), stage)
+    yield dockerfile.base(settings.base(AppKind.NODE), version_of(files, package), stage)
     yield dockerfile.packages(_system_packages(package))
     manager = manager_of(files, package)
     if manager.setup:

@@ -97,9 +97,9 @@ def _sources(files: AppFiles) -> Iterator[str]:
 def _plan(files: AppFiles, settings: Settings, requirements: _Requirements, app: FoundApp, because: str) -> BuildPlan:
     version = _version(files)
     server = _missing_server(requirements, app)
-    has_version = "{version}" in settings.bases.python
+    has_version = "{version}" in settings.base(AppKind.PYTHON)
     lines = [
-        dockerfile.base(settings.bases.python, version),
+        dockerfile.base(settings.base(AppKind.PYTHON), version),
         'ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 FORWARDED_ALLOW_IPS="*"',
         "ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore",
         dockerfile.packages(_system_packages(files, requirements)),
@@ -116,7 +116,7 @@ def _plan(files: AppFiles, settings: Settings, requirements: _Requirements, app:
     added = f"; {server} is added" if server else ""
     return BuildPlan(
         AppKind.PYTHON,
-        f"Python {version}" if has_version else f"Python of {settings.bases.python}",
+        f"Python {version}" if has_version else f"Python of {settings.base(AppKind.PYTHON)}",
         because,
         f"starts {app.start.line} ({app.start.source}{added})",
         dockerfile.text_of(lines),

@@ -46,11 +46,11 @@ def find(files: AppFiles, settings: Settings) -> BuildPlan | None:
     where = f"./{folder}" if folder else "the directory"
     # By another stage, because COPY can't leave out the Dockerfile, which is part of the context.
     lines = [
-        dockerfile.base(settings.bases.static, stage="files"),
+        dockerfile.base(settings.base(AppKind.STATIC), stage="files"),
         f"COPY {folder or '.'} {SITE}",
         f"RUN rm -rf {SITE}/.sealift {SITE}/Dockerfile {SITE}/.dockerignore {SITE}/Procfile",
         dockerfile.BREAK,
-        dockerfile.base(settings.bases.static),
+        dockerfile.base(settings.base(AppKind.STATIC)),
         *server_lines(is_single_page=False, not_found=_not_found(files, folder)),
         f"COPY --from=files {SITE} {SITE}",
         *start_lines(),

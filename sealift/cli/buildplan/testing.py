@@ -44,7 +44,7 @@ def instructions(dockerfile: str) -> list[Instruction]:
         name, _, text = line.partition(" ")
         assert name in _INSTRUCTIONS, line
         assert text.strip(), line
-        assert name == "RUN" or "<<" not in text, line
+        assert name in ("RUN", "CMD") or "<<" not in text, line
         found.append(Instruction(name, text.strip()))
     return found
 

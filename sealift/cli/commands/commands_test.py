@@ -197,12 +197,12 @@ async def test_projects_and_init(sealift: Program, server: FakeServer, tmp_path:
 
 
 async def test_init_names_what_lies_there(sealift: Program, server: FakeServer) -> None:
-    """Promise: without a Dockerfile the next step is not a deploy; files with a start command are listed."""
-    for name in ("sealift.toml", "Dockerfile"):
+    """Promise: without a Dockerfile, and without an app to generate one for, the next step is not a deploy."""
+    for name in ("sealift.toml", "Dockerfile", "app.py"):
         (sealift.cwd / name).unlink()
-    sealift.files(Procfile="web: python app.py\n")
+    sealift.files(compose_DOT_yaml="")
     done = await sealift("init")
-    assert "found Procfile, which is not supported yet." in done.err
+    assert "found compose.yaml, which is not supported yet" in done.err
     assert done.err.endswith("next: write a Dockerfile; then: sealift deploy --create\n")
     (sealift.cwd / "sealift.toml").unlink()
     sealift.files(api__Dockerfile="FROM scratch\n")

@@ -58,13 +58,15 @@ class ContextUpload:
         Git, disk and server are read concurrently.
         """
         asking = asyncio.ensure_future(self._ask_server(plan))
-        scanning = asyncio.ensure_future(self._blocking(scan, directory, plan.dockerfile, use_git=plan.use_git))
+        scanning = asyncio.ensure_future(self._scan(plan, directory))
         try:
             git = await self._blocking(read_git, directory, plan.commit) if plan.use_git else GitInfo(plan.commit)
             plan = plan.with_git(git)
             self._output.heading(plan.title())
             if plan.branch_note and plan.environment:
                 self._output.note(plan.branch_note)
+            for line in plan.build_lines():
+                self._output.note(line)
             context = await scanning
             self._output.note(context_text(context))
             for note in context.notes:
@@ -79,6 +81,11 @@ class ContextUpload:
         """Remember that what was uploaded has been built, for the modification times of the next one."""
         if self.root:
             await self._blocking(self._mtimes.mark_finished, self.root)
+
+    async def _scan(self, plan: Plan, directory: Path) -> Context:
+        return await self._blocking(
+            scan, directory, plan.dockerfile, use_git=plan.use_git, generated=plan.generated_dockerfile
+        )
 
     async def _ask_server(self, plan: Plan) -> tuple[str, int]:
         """The project's id and the largest accepted archive; fails early if project or environment is unknown."""
@@ -108,7 +115,7 @@ class ContextUpload:
                 if error.code != "context.changed" or not left:
                     raise
                 self._output.note(f"{error.message.partition('; ')[0]}; scanning again")
-                context = await self._blocking(scan, directory, plan.dockerfile, use_git=plan.use_git)
+                context = await self._scan(plan, directory)
         with archive:
             path = await self._store(archive, project_id)
         packed = ArchiveRecord(archive.sha256, archive.size_bytes, tree_sha256(context, archive.digests))

@@ -45,7 +45,8 @@ class Deploy:
                     self._output.note(queued_text(deployment.queued_reason))
                 self._output.detached(Recorded.deployment(deployment.deployment_id))
                 return 0
-            watch = DeploymentWatch(self._client, self._output, self._began, upload.root)
+            root = None if plan.build_plan else upload.root  # of a Dockerfile whose command may be at fault
+            watch = DeploymentWatch(self._client, self._output, self._began, root)
             with self._client.tracing.span("sealift wait", deployment_id=deployment.deployment_id):
                 code = await watch.follow(deployment.deployment_id, wait_timeout_s)
             if code in (ExitCode.OK, ExitCode.BUILD_FAILED):

@@ -53,12 +53,13 @@ async def test_a_first_deploy_takes_over_no_other_app(sealift: Program, server: 
 
 
 async def test_what_cannot_be_deployed_makes_no_project(sealift: Program, server: FakeServer) -> None:
-    """Promise: in a directory without a Dockerfile, --create creates nothing."""
-    for name in ("sealift.toml", "Dockerfile"):
+    """Promise: in a directory without a Dockerfile and without an app, --create creates nothing."""
+    for name in ("sealift.toml", "Dockerfile", "app.py"):
         (sealift.cwd / name).unlink()
+    sealift.files(README_DOT_md="")
     for words in ((), ("--project", "other")):
         done = await sealift("deploy", "--create", *words)
-        assert (done.code, "has no Dockerfile" in done.err) == (2, True)
+        assert (done.code, "there is no Dockerfile, and none of requirements.txt" in done.err) == (2, True)
     assert set(server.projects) == {"hello"}
     assert not (sealift.cwd / "sealift.toml").exists()
 
@@ -118,12 +119,13 @@ async def test_an_image_without_a_server_is_told_where_one_is_named(
 
 
 async def test_a_missing_dockerfile_is_told_with_what_lies_there(sealift: Program) -> None:
-    """Promise: without a Dockerfile, Procfiles and Dockerfiles in subdirectories are listed with the next step."""
-    (sealift.cwd / "Dockerfile").unlink()
-    sealift.files(Procfile="web: gunicorn app:app", api__Dockerfile="FROM scratch")
+    """Promise: without a Dockerfile and an app, those in subdirectories are listed with the next step."""
+    for name in ("Dockerfile", "app.py"):
+        (sealift.cwd / name).unlink()
+    sealift.files(compose_DOT_yaml="", api__Dockerfile="FROM scratch", web__index_DOT_html="")
     done = await sealift("deploy")
     assert done.code == 2
     said = " ".join(done.err.split())
-    assert '“web: gunicorn app:app”: in a Dockerfile this is CMD ["gunicorn", "app:app"]' in said
     assert "`sealift deploy api` uses it" in said
+    assert "found apps in web: `sealift deploy web`" in said
     assert "[context.no_dockerfile]" in said

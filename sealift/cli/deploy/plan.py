@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from sealift.cli.buildplan.model import BuildPlan
 from sealift.cli.format.text import clean
 from sealift.cli.project.project_file import ProjectFile, RunSection
 from sealift.client.ci import ci_avatar, ci_branch
@@ -38,6 +39,7 @@ class Plan:
         image: image reference; None: build from source, or `build_id`.
         build_id: of an earlier build; None: build from source, or `image`.
         dockerfile: relative to the context.
+        build_plan: how the app is built without a Dockerfile, which is then generated; else None.
         build_args: name -> value.
         secrets: id -> value; not in repr.
         target: stage to build; None: the last.
@@ -59,6 +61,7 @@ class Plan:
     image: str | None = None
     build_id: str | None = None
     dockerfile: str = DEFAULT_DOCKERFILE
+    build_plan: BuildPlan | None = None
     build_args: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     target: str | None = None
@@ -72,6 +75,31 @@ class Plan:
     def has_image(self) -> bool:
         """Whether the image exists, so that nothing is built."""
         return bool(self.image or self.build_id)
+
+    @property
+    def generated_dockerfile(self) -> str | None:
+        """The text of the generated Dockerfile; None if the app has one."""
+        return self.build_plan.dockerfile if self.build_plan else None
+
+    def build_lines(self) -> list[str]:
+        """How the app is built without a Dockerfile, in a few lines for people."""
+        if self.build_plan is None:
+            return []
+        return [f"no Dockerfile: {self.build_plan.sentence()}", *self.build_plan.notes]
+
+    def with_build_plan(self, build_plan: BuildPlan) -> "Plan":
+        """The plan with a generated Dockerfile.
+
+        Raises:
+            InputError: a stage of a Dockerfile is asked for.
+        """
+        if self.target:
+            raise InputError(
+                f"there is no stage {self.target!r:.80}: the app has no Dockerfile, so one is generated. Omit --target "
+                "and [build] target, or write a Dockerfile",
+                field="target",
+            )
+        return replace(self, build_plan=build_plan)
 
     def with_git(self, git: GitInfo, env: Mapping[str, str] = os.environ) -> "Plan":
         """The plan with the facts from git and a branch: the given one, else git's, the CI system's, or main."""

@@ -3,11 +3,13 @@
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from sealift.cli.buildplan.model import BuildPlan
 from sealift.cli.deploy import first_deploy
+from sealift.cli.deploy.build_planning import chosen, find_plans, is_without_dockerfile, settings_of
 from sealift.cli.deploy.plan import Plan
 from sealift.cli.errors import exit_code
 from sealift.cli.format.text import context_text
@@ -50,6 +52,7 @@ class SourceCommand:
         make_run: what carries it out.
         project: given by the user.
         dockerfile: given by the user.
+        base_image: given by the user, for a generated Dockerfile.
         has_image: nothing is built, so the directory only holds the sealift.toml.
         knows_project: what is deployed belongs to a project, so that none has to be named.
         create, detach, dry_run, as_json, wait_timeout_s: the options.
@@ -63,6 +66,7 @@ class SourceCommand:
     make_run: Callable[[Client, Output, float], _Run]
     project: str | None
     dockerfile: str | None
+    base_image: str | None = None
     has_image: bool = False
     knows_project: bool = False
     create: bool
@@ -78,22 +82,22 @@ class SourceCommand:
             if not self.has_image:
                 _check_directory(self.path, self.verb)
             file = project_file.load(self.path)
-            dockerfile = self.dockerfile or text_of(file.dockerfile) or DEFAULT_DOCKERFILE
             project_ref = self.project or text_of(file.project)
             is_new = not project_ref and not self.dry_run and not self.has_image
-            if (is_new or self.create) and not self.has_image:
-                refuse_without_dockerfile(self.path, dockerfile)
+            dockerfile = self.dockerfile or text_of(file.dockerfile) or DEFAULT_DOCKERFILE
+            plan = self.make_plan(file, project_ref or "", dockerfile)
+            if not self.has_image:
+                output, plan = self._with_build_plan(output, plan, file)
+                if (is_new or self.create) and not plan.build_plan:
+                    refuse_without_dockerfile(self.path, dockerfile)
+            if self.dry_run:
+                return self._show_plan(replace(plan, project=project_ref or "-"), output)
             if is_new:
                 output.close()
                 project_ref = first_deploy.name_project(self.path, create=self.create, verb=self.verb)
                 output, began = self._open_output(), time.monotonic()
-            if self.dry_run:
-                project_ref = project_ref or "-"
-            elif project_ref or not self.knows_project:
-                project_ref = checked_project(project_ref)
-            plan = self.make_plan(file, project_ref or "", dockerfile)
-            if self.dry_run:
-                return self._show_plan(plan, output)
+            if project_ref or not self.knows_project:
+                plan = replace(plan, project=checked_project(project_ref))
             if is_new:
                 first_deploy.make_new_project(self.url, self.path, plan.project, output, verb=self.verb)
             elif self.create:
@@ -117,6 +121,20 @@ class SourceCommand:
 
     def _open_output(self) -> Output:
         return open_output(as_json=self.as_json, steps=self.steps)
+
+    def _with_build_plan(self, output: Output, plan: Plan, file: ProjectFile) -> tuple[Output, Plan]:
+        """The plan, with a generated Dockerfile if there is none; and the output, opened again after a question."""
+        if not is_without_dockerfile(self.path, file, self.dockerfile):
+            if self.base_image:
+                output.warn("--base-image is not used: the app has a Dockerfile")
+            return output, plan
+        settings = settings_of(file, self.base_image, plan.build_args)
+        plans = find_plans(self.path, settings, use_git=plan.use_git)
+        is_asked = len(plans) > 1 and not self.as_json
+        if is_asked:
+            output.close()
+        found = chosen(plans, may_ask_user=not self.as_json)
+        return self._open_output() if is_asked else output, plan.with_build_plan(found)
 
     def _carry_out(self, plan: Plan, output: Output, began: float) -> int:
         from sealift.cli.session import configure_tracing, drive, open_client
@@ -142,7 +160,7 @@ class SourceCommand:
                 RESULT.write(**self._plan_result(plan))
             return 0
         plan = plan.with_git(read_git(self.path, plan.commit) if plan.use_git else GitInfo(plan.commit))
-        context = scan(self.path, plan.dockerfile, use_git=plan.use_git)
+        context = scan(self.path, plan.dockerfile, use_git=plan.use_git, generated=plan.generated_dockerfile)
         check_limits(context)
         if self.as_json:
             RESULT.write(**self._plan_result(plan), **_context_result(context))
@@ -150,6 +168,8 @@ class SourceCommand:
         output.heading(plan.title())
         if plan.branch_note and plan.environment:
             output.note(plan.branch_note)
+        for line in plan.build_lines():
+            output.note(line)
         for entry in context.files:
             sys.stdout.write(f"{entry.size_bytes:>12}  {printable_path(entry.path)}\n")
         output.note(f"{context_text(context)}; Dockerfile: {context.dockerfile}")
@@ -160,7 +180,9 @@ class SourceCommand:
         return 0
 
     def _plan_result(self, plan: Plan) -> dict[str, Any]:
-        known = {"status": "dry_run", "exit_code": 0, "project": plan.project}
+        known: dict[str, Any] = {"status": "dry_run", "exit_code": 0, "project": plan.project}
+        if plan.build_plan:
+            known["build_plan"] = build_plan_result(plan.build_plan)
         if self.verb == "build":
             return {**known, "commit_sha": plan.git.commit_sha}
         return {
@@ -180,6 +202,18 @@ def text_of(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def build_plan_result(plan: BuildPlan) -> dict[str, Any]:
+    """A build plan for JSON."""
+    return {
+        "kind": plan.kind.value,
+        "title": plan.title,
+        "because": plan.because,
+        "does": plan.does,
+        "notes": list(plan.notes),
+        "dockerfile": plan.dockerfile,
+    }
+
+
 def _with_found_files(error: ClientError, path: Path) -> ClientError:
     """The error; if a Dockerfile is missing, with the files that were found instead."""
     if not isinstance(error, InputError) or error.code != "context.no_dockerfile":
@@ -187,8 +221,9 @@ def _with_found_files(error: ClientError, path: Path) -> ClientError:
     found = detect(path)
     if not (sentences := found.lines()):
         return error
-    what = error.message.partition("; ")[0] if found.dockerfiles else error.message  # they are named below
-    return InputError("\n".join([what, *sentences]), code=error.code, field=error.field)
+    what, *below = error.message.split("\n")
+    what = what.partition("; ")[0] if found.dockerfiles else what  # they are named below
+    return InputError("\n".join([what, *below, *sentences]), code=error.code, field=error.field)
 
 
 def _context_result(context: Context) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def _all_of(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 
 # How a directory is built.
-BUILD_OPTIONS = ("dockerfile", "build_arg", "secret", "target", "platform", "no_cache", "no_git")
+BUILD_OPTIONS = ("dockerfile", "base_image", "build_arg", "secret", "target", "platform", "no_cache", "no_git")
 build_options = _all_of(
     click.option(
         "--dockerfile",
@@ -53,7 +53,15 @@ build_options = _all_of(
         envvar="SEALIFT_DOCKERFILE",
         show_envvar=True,
         metavar="FILE",
-        help="Dockerfile, relative to PATH.  [default: Dockerfile]",
+        help="Dockerfile, relative to PATH.  [default: Dockerfile, else one is generated]",
+    ),
+    click.option(
+        "--base-image",
+        type=TEXT,
+        envvar="SEALIFT_BASE_IMAGE",
+        show_envvar=True,
+        metavar="IMAGE",
+        help="Image that a generated Dockerfile starts from.  [default: [build] base_..., else by language]",
     ),
     click.option(
         "--build-arg",

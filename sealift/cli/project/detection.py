@@ -2,11 +2,11 @@
 
 import json
 import os
-import re
-import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sealift.cli.buildplan.commands import PROCFILE, processes, words
+from sealift.cli.buildplan.files import AppFiles
 from sealift.cli.format.text import clean
 
 MAX_DEPTH = 2
@@ -15,9 +15,6 @@ _SKIPPED = frozenset({"node_modules", "vendor", "venv", "target", "dist"})
 MAX_READ_BYTES = 256 << 10
 MAX_COMMAND_CHARS = 160  # longer ones are not quoted
 COMPOSE = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
-_PROCESS = re.compile(r"([A-Za-z0-9_-]+)\s*:\s*(\S.*)")
-_SHELL = re.compile(r"[$`|&;<>()*?~#\\\n]")
-_LIST = re.compile(r"[|&;()\n]")  # lines with several commands, of which `exec` would apply to the first
 
 
 @dataclass(frozen=True)
@@ -75,15 +72,12 @@ class DetectedFiles:
             folder, _, name = one.rpartition("/")
             target = folder if folder and name == "Dockerfile" else f"--dockerfile {one}"
             sentences.append(f"found {_listed(self.dockerfiles)}: `sealift deploy {target}` uses it")
-        if self.start and self.start.command and not self.has_dockerfile:
+        if self.compose:
+            sentences.append(f"found {self.compose}, which is not supported yet")
+        if self.procfile and self.has_dockerfile:
             sentences.append(
-                f"found {self.start.source} with {self.start.quote}: in a Dockerfile this is CMD {self.start.array}"
-            )
-        unread = [name for name in (self.compose, self.procfile) if name]
-        if unread:
-            sentences.append(
-                f"found {' and '.join(unread)}, which {'is' if len(unread) == 1 else 'are'} not supported yet. The "
-                "Dockerfile sets how the app is built and started; [run] command in sealift.toml overrides its command"
+                "found Procfile, which is not used: the Dockerfile sets how the app is started, and [run] command in "
+                "sealift.toml overrides its command"
             )
         return sentences
 
@@ -129,14 +123,12 @@ def detect_start_command(root: Path) -> StartCommand | None:
 
 
 def _of_procfile(root: Path) -> StartCommand | None:
-    text = _read(root / "Procfile")
-    found = [_PROCESS.fullmatch(line.strip()) for line in text.splitlines()]
-    processes = {process[1]: process[2] for process in found if process}
-    name = "web" if "web" in processes else next(iter(processes)) if len(processes) == 1 else ""
-    if not name or len(processes[name]) > MAX_COMMAND_CHARS:
-        return StartCommand("Procfile", "its lines are name: command") if processes else None
-    line = clean(processes[name])
-    return StartCommand("Procfile", f"the line “{name}: {line}”", _words(line))
+    found = processes(AppFiles.of_texts({PROCFILE: _read(root / PROCFILE)}))
+    name = "web" if "web" in found else next(iter(found)) if len(found) == 1 else ""
+    if not name or len(found[name]) > MAX_COMMAND_CHARS:
+        return StartCommand(PROCFILE, "its lines are name: command") if found else None
+    line = clean(found[name])
+    return StartCommand(PROCFILE, f"the line “{name}: {line}”", words(line))
 
 
 def _of_package(root: Path) -> StartCommand | None:
@@ -160,18 +152,6 @@ def _of_package(root: Path) -> StartCommand | None:
 def _of_compose(root: Path) -> StartCommand | None:
     name = next((name for name in COMPOSE if _is_file(root / name)), "")
     return StartCommand(name, "command: of its service") if name else None
-
-
-def _words(line: str) -> tuple[str, ...]:
-    """The line as an array; with a shell only if it needs one."""
-    try:
-        words = shlex.split(line)
-    except ValueError:
-        return ("sh", "-c", line)
-    if not _SHELL.search(line) and "=" not in words[0]:
-        return tuple(words)
-    is_one = not _LIST.search(line) and "=" not in words[0] and words[0] not in ("cd", "exec", "export", ".", "source")
-    return ("sh", "-c", f"exec {line}" if is_one else line)
 
 
 def _is_file(path: Path) -> bool:

@@ -136,20 +136,12 @@ def test_dockerfiles_elsewhere(tmp_path: Path) -> None:
 
 
 def test_what_is_not_read(tmp_path: Path) -> None:
-    """Promise: a compose file and a Procfile are reported as not supported."""
+    """Promise: a compose file is reported as not supported, a Procfile beside a Dockerfile as not used."""
     said = detect(make(tmp_path, "Dockerfile", "compose.yaml", "Procfile")).lines()
-    assert len(said) == 1
-    assert said[0].startswith("found compose.yaml and Procfile, which are not supported yet.")
-
-
-def test_how_the_app_is_started_without_a_dockerfile(tmp_path: Path) -> None:
-    """Promise: without a Dockerfile, its CMD line is suggested."""
-    (tmp_path / "package.json").write_text('{"scripts": {"start": "node a.js"}}')
-    said = detect(tmp_path).lines()
-    assert said == [
-        'found package.json with the start script “node a.js”: in a Dockerfile this is CMD ["npm", "start"]'
-    ]
-    assert detect(make(tmp_path, "Dockerfile")).lines() == []
+    assert said[0] == "found compose.yaml, which is not supported yet"
+    assert said[1].startswith("found Procfile, which is not used: the Dockerfile")
+    (tmp_path / "Dockerfile").unlink()
+    assert len(detect(tmp_path).lines()) == 1
 
 
 def test_folders_of_packages_are_left_out(tmp_path: Path) -> None:

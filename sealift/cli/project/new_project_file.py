@@ -18,6 +18,8 @@ environment = "production"
 # target = "runtime"         # default: the last stage
 # args = {{ NAME = "value" }}  # not for secrets: use --secret
 # platform = "linux/amd64"   # or linux/arm64; default: the server's
+# kind = "python"            # without a Dockerfile: or "node", "go", "static"; default: detected
+# base_python = "python:{{version}}-slim"
 
 # [run]                      # default: settings of the environment
 # port = 8080                # the app gets it as $PORT
@@ -55,7 +57,7 @@ def slug_of(name: str) -> str:
 
 
 def write(path: Path, slug: str) -> Path:
-    """Write a new file.
+    """Write a new sealift.toml.
 
     Raises:
         InputError: the slug is not valid, the file exists, or it can't be written.
@@ -65,6 +67,15 @@ def write(path: Path, slug: str) -> Path:
             f"{slug!r} is not a valid slug: use 1 to {MAX_SLUG_CHARS} of a-z, 0-9 and single hyphens, starting and "
             "ending with a letter or digit"
         )
+    return write_new(path, TEMPLATE.format(slug=slug))
+
+
+def write_new(path: Path, text: str) -> Path:
+    """Write a file that does not exist.
+
+    Raises:
+        InputError: it exists, or can't be written.
+    """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     except FileExistsError:
@@ -72,7 +83,7 @@ def write(path: Path, slug: str) -> Path:
     except OSError as error:
         raise InputError(f"can't write {path}: {error.strerror}") from None
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(TEMPLATE.format(slug=slug))
+        file.write(text)
     return path
 
 

@@ -8,6 +8,7 @@ dockerfile = "Dockerfile"
 [build]
 target = "runtime"
 args = { PYTHON = "3.11" }
+kind = "python"              # without a Dockerfile, if the app may be several: or "node", "go", "static"
 
 [run]                        # defaults: settings of the environment
 port = 8080
@@ -70,6 +71,13 @@ class BuildSection(Section, frozen=True, kw_only=True):
     args: Annotated[dict[Text, Word], Meta(max_length=64)] = msgspec.field(default_factory=dict)
     target: Text | UnsetType = UNSET
     platform: Text | UnsetType = UNSET
+    kind: Literal["python", "node", "go", "static"] | UnsetType = UNSET
+    go_package: Text | UnsetType = UNSET
+    base_python: Text | UnsetType = UNSET
+    base_node: Text | UnsetType = UNSET
+    base_go: Text | UnsetType = UNSET
+    base_go_run: Text | UnsetType = UNSET
+    base_static: Text | UnsetType = UNSET
 
 
 class RunSection(Section, frozen=True, kw_only=True):
