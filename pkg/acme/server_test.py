@@ -101,6 +101,9 @@ async def test_what_a_server_refuses(running: Pebble, server: AcmeServer) -> Non
     with pytest.raises(AcmeFailure, match=r"127\.0\.0\.1 says: ") as caught:
         await server.new_order(account, new_key_pem(), ["no_name.example.test"])
     assert caught.value.problem is AcmeProblem.REFUSED
+    gone = f"{(await server.new_order(account, new_key_pem(), ['a.example.test'])).rpartition('/')[0]}/gone"
+    with pytest.raises(AcmeFailure, match="HTTP 404"):  # an order that expired there: the next attempt makes another
+        await server.authorizations(account, gone, ChallengeKind.HTTP_01)
     with pytest.raises(AcmeFailure) as caught:
         await server.new_order(AccountKey(new_key_pem(), account.url), new_key_pem(), ["a.example.test"])
     assert "PRIVATE" not in caught.value.message

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from pkg.domains import caa
+from pkg.domains.cloudflare import is_cloudflare
 from pkg.domains.model import RecordCheck, Report
 from pkg.domains.names import DomainName
 from pkg.domains.records import wanted_records
@@ -17,6 +18,7 @@ MAX_CNAMES = 8
 MAX_FOUND = 10
 LOOPBACK = ("127.0.0.1", "::1")
 _QUOTES = "\"'\u201c\u201d `\t"
+_CLOUDFLARE = ' That is Cloudflare\'s proxy: set the record to "DNS only" there.'
 WILDCARD_PROBE = "sealift-check"  # a name that only the wildcard answers for
 
 
@@ -156,12 +158,9 @@ def _addresses(
         elif stray:
             shown = ", ".join(stray[:3]) + (f" and {len(stray) - 3} more" if len(stray) > 3 else "")
             to = " or ".join(wanted) if wanted else "none: this ingress has no such address, remove the record"
-            records.append(
-                replace(
-                    record,
-                    reason=f"{record_type} {name} leads elsewhere ({shown}); wanted is {to}.{_delay(answer)}",
-                )
-            )
+            proxy = _CLOUDFLARE if any(is_cloudflare(value) for value in stray if value != HIDDEN) else ""
+            reason = f"{record_type} {name} leads elsewhere ({shown}); wanted is {to}.{proxy}{_delay(answer)}"
+            records.append(replace(record, reason=reason))
         elif answer.values:
             records.append(replace(record, is_right=True))
     if all(record.is_right for record in records):

@@ -158,6 +158,19 @@ async def test_dual_stack_half_wrong(zone: DnsServer) -> None:
     assert "wanted is none: this ingress has no such address" in (await check(zone, addresses=("203.0.113.7",))).reason
 
 
+async def test_a_proxy_of_cloudflare(zone: DnsServer) -> None:
+    """Its addresses hide where requests go: which switch to turn is said."""
+    zone.set("www.shop.test", "CNAME")
+    zone.set("www.shop.test", "A", "104.21.7.7")
+    zone.set("www.shop.test", "AAAA", "2606:4700:3030::6815:707")
+    report = await check(zone)
+    assert report.is_pointed is False
+    assert report.reason.count('set the record to "DNS only" there') == 2
+    zone.set("www.shop.test", "AAAA")
+    zone.set("www.shop.test", "A", "198.51.100.9")
+    assert "Cloudflare" not in (await check(zone)).reason
+
+
 async def test_many_addresses(zone: DnsServer) -> None:
     zone.set("www.shop.test", "CNAME")
     zone.set("www.shop.test", "A", "203.0.113.7", *(f"198.51.100.{number}" for number in range(1, 60)))

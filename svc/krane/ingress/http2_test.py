@@ -97,6 +97,19 @@ async def test_paths_cookies_and_bodies_arrive_as_they_were_sent(it: Served) -> 
         assert len(it.app.last.body) == 3_000_000
 
 
+async def test_a_websocket_is_not_offered_on_a_stream(it: Served) -> None:
+    """Else a browser would open one there (RFC 8441), which the app would get as another request than by HTTP/1.1."""
+    async with http2(it.port, HOST) as two:
+        assert (await two.get(HOST)).status == 200
+        assert not two.protocol.remote_settings.enable_connect_protocol
+        before = len(it.app.requests)
+        upgrade = ((":protocol", "websocket"), ("sec-websocket-version", "13"))
+        answer = await two.get(HOST, "/ws", *upgrade, method="CONNECT")
+        assert answer.headers.get(":status") != "200"
+        assert len(it.app.requests) == before
+    assert await is_alive(it)
+
+
 async def test_many_streams_answer_at_the_same_time(it: Served) -> None:
     """As many as are allowed; one more is refused and may be sent again."""
     release = asyncio.Event()
