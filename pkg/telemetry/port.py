@@ -15,6 +15,7 @@ from pkg.telemetry.events import BuildEvent
 
 MAX_READ = 1000
 MAX_READ_ACCESS = 50_000
+MAX_LOG_DAYS = 90  # the longest that lines of apps may be kept
 
 
 class BuildTelemetry(Protocol):

@@ -60,5 +60,5 @@ def test_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["deploi"]) == 2
     assert "did you mean 'deploy'" in capsys.readouterr().err
     assert invoke(["deploy", "--nope"]) == 2
-    assert invoke(["logs", "--follow"]) == 2
+    assert invoke(["logs", "--after", "5"]) == 2
     assert invoke(["--url", "nonsense", "ls", "-p", "x"]) == 2

@@ -21,6 +21,7 @@ from sealift.ctrl.v1 import (
     domain_pb2,
     environment_pb2,
     key_pb2,
+    log_pb2,
     project_pb2,
     stats_pb2,
 )
@@ -310,6 +311,10 @@ class Client(Connection):
         """One stream of a deployment's changes; `follow.follow_deployment` reconnects."""
         request = deployment_pb2.WatchDeploymentRequest(deployment_id=deployment_id)
         return self._stream(self._deployments.WatchDeployment, request)
+
+    def stream_logs(self, request: log_pb2.GetLogsRequest) -> AsyncIterator[log_pb2.GetLogsResponse]:
+        """One stream of what a deployment's instances print; `follow_logs.follow_logs` reconnects."""
+        return self._stream(self._deployments.GetLogs, request)
 
     def stream_operation(self, operation_id: str) -> AsyncIterator[deployment_pb2.WatchOperationResponse]:
         """One stream of an operation's changes; `follow.follow_operation` reconnects."""

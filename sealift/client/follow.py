@@ -45,7 +45,7 @@ def _silent(_: str) -> None:
     return
 
 
-class _Outage:
+class Outage:
     """The duration of an outage, and the wait before the next try."""
 
     def __init__(self, poll_s: float, give_up_s: float) -> None:
@@ -87,7 +87,7 @@ async def _follow(
     poll_s: float,
     give_up_s: float,
 ) -> AsyncIterator[State]:
-    outage = _Outage(poll_s, give_up_s)
+    outage = Outage(poll_s, give_up_s)
     is_notified = False
 
     def notify() -> None:
@@ -250,7 +250,7 @@ async def follow_build_logs(
         ClientError: no event for `give_up_s`, or an error that a retry can't solve.
     """
     seq = after_seq
-    outage = _Outage(POLL_S, (GIVE_UP_S if follow else READ_GIVE_UP_S) if give_up_s is None else give_up_s)
+    outage = Outage(POLL_S, (GIVE_UP_S if follow else READ_GIVE_UP_S) if give_up_s is None else give_up_s)
     is_notified = False
     while True:
         try:

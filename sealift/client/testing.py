@@ -39,6 +39,7 @@ from sealift.ctrl.v1 import (
     environment_pb2,
     environment_pb2_grpc,
     key_pb2_grpc,
+    log_pb2,
     project_pb2_grpc,
     stats_pb2_grpc,
 )
@@ -72,7 +73,8 @@ class FakeServer(
         max_context_bytes: what GetServerInfo says.
         local_store_url: beginning of the upload URLs for clients on loopback, if it is another one.
         queued_reason: why operations made from now on do not begin yet.
-        log_problem: why build logs can't be read; "": they can.
+        log_problem: why logs can't be read; "": they can.
+        log_requests: the GetLogs requests.
     """
 
     def __init__(self, *, tls: tuple[bytes, bytes] | None = None) -> None:
@@ -89,6 +91,7 @@ class FakeServer(
         self.queued_reason = ""
         self.local_store_url = ""
         self.log_problem = ""
+        self.log_requests: list[log_pb2.GetLogsRequest] = []
         self.deployments: dict[str, FakeDeployment] = {}
         self.builds: dict[str, FakeDeployment] = {}
         self.operations: dict[str, deployment_pb2.Operation] = {}
@@ -333,6 +336,22 @@ class FakeServer(
         async for _ in self._messages(fake, context):
             yield deployment_pb2.WatchDeploymentResponse(deployment=fake.deployment)
             if fake.deployment.ended_at:
+                return
+
+    async def GetLogs(self, request: Any, context: Any) -> Any:
+        await self._enter("GetLogs", context)
+        fake = await self._deployment(request.deployment_id, context)
+        self.log_requests.append(request)
+        sent = int(request.after.partition(".")[2] or 0)
+        if self.log_problem:
+            await refuse(context, "UNAVAILABLE", "telemetry.unavailable", self.log_problem)
+        async for _ in self._messages(fake, context):
+            for number, line in enumerate(fake.app_lines[sent:], sent + 1):
+                message = log_pb2.GetLogsResponse(lines=[line], cursor=f"c.{number}")
+                message.lines[0].cursor = message.cursor
+                yield message
+            sent = len(fake.app_lines)
+            if not request.follow or fake.deployment.run_state == deployment_pb2.RUN_STATE_STOPPED:
                 return
 
     async def CancelDeployment(self, request: Any, context: Any) -> Any:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from sealift.ctrl.v1 import build_pb2, deployment_pb2
+from sealift.ctrl.v1 import build_pb2, deployment_pb2, log_pb2
 
 
 class LiveRoutes(Protocol):
@@ -25,6 +25,7 @@ class FakeDeployment:
 
     def __init__(self, server: LiveRoutes, deployment: deployment_pb2.Deployment) -> None:
         self.deployment = deployment
+        self.app_lines: list[log_pb2.LogLine] = []
         self.events: list[build_pb2.GetBuildLogsResponse] = []
         self.build = build_pb2.Build(
             build_id=deployment.build_id,
@@ -63,6 +64,16 @@ class FakeDeployment:
         stream = build_pb2.BUILD_LOG_STREAM_STDOUT
         line = build_pb2.BuildLogLine(step_id=step_id, stream=stream, text=text)
         await self._log(build_pb2.GetBuildLogsResponse(line=line))
+
+    async def prints(self, text: str, *, is_partial: bool = False, replica: int = 0, stream: int = 1) -> None:
+        """An instance prints a line."""
+        label = self.deployment.deployment_id.replace("_", "-")
+        line = log_pb2.LogLine(
+            instance_id=f"{label}-{replica}", region="local", at=1_795_917_600_123, text=text, is_partial=is_partial
+        )
+        line.stream = log_pb2.LogStream.ValueType(stream)
+        self.app_lines.append(line)
+        await self.tell()
 
     async def end_build(self, status: "build_pb2.BuildStatus.ValueType", *, code: str = "", message: str = "") -> None:
         """End the build."""

@@ -125,6 +125,22 @@ class Retention(Strict):
         return [f"images_per_environment: expected 1 to 1000, got {self.images_per_environment}"]
 
 
+class Logs(Strict):
+    """What apps print, as far as the api bounds it.
+
+    Attributes:
+        mib_per_deployment: about how much of each deployment is kept, in MiB: 1..10240; older lines are deleted.
+    """
+
+    mib_per_deployment: int = 100
+
+    def problems(self) -> list[str]:
+        """Something is kept."""
+        if 1 <= self.mib_per_deployment <= 10240:
+            return []
+        return [f"mib_per_deployment: expected 1 to 10240, got {self.mib_per_deployment}"]
+
+
 class Build(Strict):
     """Builds, as far as clients ask the api about them.
 
@@ -160,6 +176,7 @@ class ApiConfig(Strict):
     bootstrap_keys: tuple[BootstrapKey, ...] = ()
     limits: Limits = Limits()
     retention: Retention = Retention()
+    logs: Logs = Logs()
     build: Build = Build()
     registry: RegistryAddress | None = None
     images: Images = Images()

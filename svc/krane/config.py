@@ -82,6 +82,23 @@ class Docker(Strict):
         return range_problems("address_pool", self.address_pool)
 
 
+class Logs(Strict):
+    """How much of what an instance prints is kept. What is above that is cut, with a mark in its place.
+
+    Attributes:
+        kib_per_s: sustained, in KiB a second: 1..1048576.
+        burst_mib: at once, in MiB: 1..1024.
+    """
+
+    kib_per_s: int = 1024
+    burst_mib: int = 32
+
+    def problems(self) -> list[str]:
+        """Both are within their bounds."""
+        bounds = (("kib_per_s", self.kib_per_s, 1 << 20), ("burst_mib", self.burst_mib, 1024))
+        return [f"{key}: expected 1 to {most}, got {value}" for key, value, most in bounds if not 1 <= value <= most]
+
+
 class Ingress(Strict):
     """The data plane next to krane.
 
@@ -171,6 +188,7 @@ class KraneConfig(Strict):
     registries: tuple[RegistryLogin, ...] = ()
     images: Images = Images()
     ingress: Ingress
+    logs: Logs = Logs()
     metrics: Metrics = Metrics()
     log: Log = Log()
     tracing: Tracing = Tracing()

@@ -27,6 +27,8 @@ from svc.krane.controller.desired import Change, DesiredState
 from svc.krane.controller.endpoints import Endpoints, EndpointsFile, boot_id
 from svc.krane.controller.feed import Feed
 from svc.krane.controller.images import ImageCleanup
+from svc.krane.controller.log_shipping import LogShipping
+from svc.krane.controller.log_throttle import LogLimits
 from svc.krane.controller.reconcile import Reconciler
 from svc.krane.controller.registration import Registration
 from svc.krane.controller.releases import Releases
@@ -110,7 +112,18 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
 
     reporter = Reporter(config.region, api.report_instances, now_ms, lambda: replicas.term)
     releases = Releases(config.region, replicas, desired, api.list_released)
-    deps = _deps(runtime, ingress, endpoints, reporter, releases, desired, metrics, timing, runner)
+    deps = _deps(
+        runtime,
+        ingress,
+        endpoints,
+        reporter,
+        releases,
+        _log_shipping(config, runtime, desired, api, replicas, runner),
+        desired,
+        metrics,
+        timing,
+        runner,
+    )
     reconciler = Reconciler(deps, timing.resync_s)
     spans = _spans(desired, contact, runner)
     routing = Routing(
@@ -240,6 +253,15 @@ def _access_reports(
     return reports
 
 
+def _log_shipping(
+    config: KraneConfig, runtime: Runtime, desired: DesiredState, api: ClusterApi, replicas: Replicas, runner: Runner
+) -> LogShipping:
+    limits = LogLimits(config.logs.kib_per_s << 10, config.logs.burst_mib << 20)
+    logs = LogShipping(config.region, runtime, desired, api.report_logs, limits, lambda: replicas.term)
+    runner.spawn("logs", logs.run())
+    return logs
+
+
 def _cleanup(config: KraneConfig, api: ClusterApi, deps: KraneDeps) -> ImageCleanup:
     return ImageCleanup(config.region, deps.runtime, api.report_images, deps.metrics)
 
@@ -256,6 +278,7 @@ def _deps(
     endpoints: Endpoints,
     reporter: Reporter,
     releases: Releases,
+    logs: LogShipping,
     desired: DesiredState,
     metrics: KraneMetrics,
     timing: Timing,
@@ -267,6 +290,7 @@ def _deps(
         endpoints=endpoints,
         reporter=reporter,
         releases=releases,
+        logs=logs,
         desired=desired,
         engine_found=asyncio.Event(),
         tracing=tracing.current(),

@@ -38,6 +38,7 @@ from svc.standalone.sections import (
     Ingress,
     Limits,
     Log,
+    Logs,
     Metrics,
     ObjectFiles,
     Ports,
@@ -92,6 +93,7 @@ class StandaloneConfig(Strict):
     log: Log = Log()
     tracing: Tracing = Tracing()
     telemetry: TelemetryFile | ClickHouseConfig = TelemetryFile()
+    logs: Logs = Logs()
 
     def problems(self) -> list[str]:
         """Ports differ, the state directory is absolute, a registry has one login."""

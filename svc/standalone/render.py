@@ -87,6 +87,7 @@ def api(stack: Stack) -> toml.Table:
         "objects": _objects(stack),
         "restate": _restate(state),
         "retention": {"images_per_environment": config.retention.images_per_environment},
+        "logs": {"mib_per_deployment": config.logs.mib_per_deployment},
         "build": {"backend": config.build.backend},
         "images": _images(config),
         **({"registry": {"url": config.registry.url}} if config.registry else {}),
@@ -127,6 +128,7 @@ def worker(stack: Stack) -> toml.Table:
         "objects": {**_objects(stack), **_for_builders(stack)},
         "restate": {**_restate(state), "identity_public_key": public_key},
         "build": _build(stack),
+        "logs": {"retention_days": config.logs.retention_days},
         **({"registry": toml.section(config.registry)} if config.registry else {}),
         **({"depot": toml.section(config.depot)} if config.depot else {}),
         **_metrics(stack, stack.addresses.worker_metrics),
@@ -179,6 +181,7 @@ def krane(stack: Stack) -> toml.Table:
             "api_grpc": stack.addresses.api,
             "api_http": stack.addresses.http,
         },
+        "logs": {"kib_per_s": config.logs.kib_per_s, "burst_mib": config.logs.burst_mib},
         **_metrics(stack, stack.addresses.krane_metrics),
         **_common(stack),
     }

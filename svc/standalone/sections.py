@@ -305,5 +305,32 @@ class TelemetryFile(TelemetryConfig):
     backend: Literal["sqlite"] = "sqlite"
 
 
+class Logs(Strict):
+    """What apps print: how much is kept, and for how long.
+
+    Attributes:
+        retention_days: 1..90; older lines are deleted.
+        mib_per_deployment: about how much of each deployment is kept, in MiB: 1..10240; the newest lines.
+        kib_per_s: of each instance, sustained, in KiB a second: 1..1048576; what is above that is cut, with a mark in
+            its place.
+        burst_mib: of each instance at once, in MiB: 1..1024.
+    """
+
+    retention_days: int = 7
+    mib_per_deployment: int = 100
+    kib_per_s: int = 1024
+    burst_mib: int = 32
+
+    def problems(self) -> list[str]:
+        """Each within its bounds; the services have the same."""
+        bounds = (
+            ("retention_days", self.retention_days, 90),
+            ("mib_per_deployment", self.mib_per_deployment, 10240),
+            ("kib_per_s", self.kib_per_s, 1 << 20),
+            ("burst_mib", self.burst_mib, 1024),
+        )
+        return [f"{key}: expected 1 to {most}, got {value}" for key, value, most in bounds if not 1 <= value <= most]
+
+
 def _at_least(key: str, value: int, least: int) -> list[str]:
     return [] if value >= least else [f"{key}: {value} is below the least value {least}"]

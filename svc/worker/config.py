@@ -20,6 +20,7 @@ from pkg.depot.config import DepotConfig
 from pkg.registry import RegistryConfig
 from pkg.storage.factory import AnyStorageConfig
 from pkg.telemetry.factory import AnyTelemetryConfig
+from pkg.telemetry.port import MAX_LOG_DAYS
 
 DAY_S = 24 * 3600
 
@@ -84,6 +85,20 @@ class Deploy(Strict):
         ]
 
 
+class Logs(Strict):
+    """What apps print, as far as the worker cleans it up.
+
+    Attributes:
+        retention_days: 1..90; older lines are deleted.
+    """
+
+    retention_days: int = 7
+
+    def problems(self) -> list[str]:
+        """As long as every store keeps them."""
+        return _range_problems("retention_days", self.retention_days, 1, MAX_LOG_DAYS)
+
+
 class WorkerConfig(Strict):
     """The worker's configuration.
 
@@ -107,6 +122,7 @@ class WorkerConfig(Strict):
     registry: RegistryConfig | None = None
     depot: DepotConfig | None = None
     deploy: Deploy = Deploy()
+    logs: Logs = Logs()
     retention: dict[str, int] | None = None
     metrics: Metrics = Metrics()
     log: Log = Log()

@@ -18,6 +18,7 @@ from pkg.telemetry.app_lines_sql import (
     SOURCE_COLUMNS,
 )
 from pkg.telemetry.app_lines_sql import SELECT_SOURCES as SELECT_SOURCE_ROWS
+from pkg.telemetry.port import MAX_LOG_DAYS
 from pkg.telemetry.sql import COLUMNS
 
 # What the statements here are tested with; older servers don't know all of them.
@@ -26,8 +27,6 @@ MIN_VERSION = "24"
 TTL_MARGIN_DAYS = 2
 # Of access figures by the hour, which are kept longest.
 ACCESS_DAYS = 30
-# The longest that lines of apps may be kept.
-LOG_DAYS = 90
 
 
 @dataclass(frozen=True)
@@ -156,6 +155,6 @@ def _ttl(days: int) -> str:
 
 BUILD_EVENTS = Table("build_events", ("build_id", *COLUMNS), _CREATE_BUILD_EVENTS, _ttl)
 ACCESS_FIGURES = Table("access_figures", ACCESS_COLUMNS, _CREATE_ACCESS_FIGURES, lambda _: _ttl(ACCESS_DAYS))
-LOG_LINES = Table("log_lines", LINE_COLUMNS, _CREATE_LOG_LINES, lambda _: _ttl(LOG_DAYS))
-LOG_SOURCES = Table("log_sources", SOURCE_COLUMNS, _CREATE_LOG_SOURCES, lambda _: _ttl(LOG_DAYS))
+LOG_LINES = Table("log_lines", LINE_COLUMNS, _CREATE_LOG_LINES, lambda _: _ttl(MAX_LOG_DAYS))
+LOG_SOURCES = Table("log_sources", SOURCE_COLUMNS, _CREATE_LOG_SOURCES, lambda _: _ttl(MAX_LOG_DAYS))
 TABLES = (BUILD_EVENTS, ACCESS_FIGURES, LOG_LINES, LOG_SOURCES)

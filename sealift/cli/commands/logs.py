@@ -4,12 +4,12 @@ import json
 
 import click
 
+from sealift.cli.app_logs import DEFAULT_TAIL, MAX_TAIL, LogsWanted, deployment_of_logs, pattern, print_logs
 from sealift.cli.exit_codes import ExitCode
 from sealift.cli.format.build_log import BuildLine, BuildLog
-from sealift.cli.format.deployment_text import app_output
 from sealift.cli.format.text import clean, prose, seconds
 from sealift.cli.parsing.options import any_env_option, json_option, project_option
-from sealift.cli.parsing.param_types import TEXT, Number
+from sealift.cli.parsing.param_types import TEXT, Duration, Number
 from sealift.cli.session import find_deployment, open_client, run
 from sealift.client.errors import InputError
 from sealift.client.follow import follow_build_logs
@@ -23,8 +23,22 @@ _EXIT_CODES = {build_pb2.BUILD_STATUS_SUCCEEDED: ExitCode.OK, build_pb2.BUILD_ST
 @project_option
 @any_env_option
 @click.option("--build", is_flag=True, help="Print the build log.")
-@click.option("--follow", "-f", is_flag=True, help="Follow the build to its end; the exit code is its outcome.")
-@click.option("--after", type=Number(0), default=0, metavar="SEQ", help="Only events after this number.")
+@click.option("--follow", "-f", is_flag=True, help="Go on with what is printed; of a build, to its end.")
+@click.option(
+    "--since", type=Duration(1, 90 * 86400), metavar="TIME", help="Lines of this time, e.g. 15m, 6h or 7d; at most 90d."
+)
+@click.option(
+    "--tail",
+    "-n",
+    type=Number(1, MAX_TAIL),
+    metavar="LINES",
+    help=f"Only the newest lines.  [default: {DEFAULT_TAIL}; all with --since, --grep or --after]",
+)
+@click.option("--instance", "-i", type=TEXT, multiple=True, metavar="NUMBER", help="Only this instance. Repeatable.")
+@click.option("--grep", type=TEXT, metavar="REGEX", help="Only lines that match.")
+@click.option(
+    "--after", type=TEXT, metavar="CURSOR", help="Only lines after this cursor; of a build, after this number."
+)
 @json_option
 @click.pass_obj
 def logs(
@@ -34,34 +48,34 @@ def logs(
     environment: str | None,
     build: bool,
     follow: bool,
-    after: int,
+    since: int | None,
+    tail: int | None,
+    instance: tuple[str, ...],
+    grep: str | None,
+    after: str | None,
     as_json: bool,
 ) -> int:
-    """Print the last output of the app of DEPLOYMENT, from a failed start or its last exit.
+    """Print what the instances of DEPLOYMENT print, by time.
 
-    With --build, or for the id of a build, print the build log. DEPLOYMENT defaults to the latest of the project. With
-    --json, each line has a `seq`, which --after resumes from.
+    DEPLOYMENT defaults to the live one, else to the latest of the project. With --build, or for the id of a build,
+    print the build log. With --json, each line has a `cursor`, of a build a `seq`, which --after resumes from.
     """
     build = build or (deployment or "").startswith("bld_")
-    if not build and (follow or after):
-        raise click.UsageError("--follow and --after apply to build logs: add --build")
+    if build and (since is not None or tail is not None or instance or grep is not None):
+        raise click.UsageError("--since, --tail, --instance and --grep apply to what apps print, not to a build log")
+    if after is not None and (since is not None or tail is not None):
+        raise click.UsageError("--after says where to begin: leave out --since and --tail")
+    if build and after is not None and not after.isdecimal():
+        raise click.UsageError(f"--after: {after!r:.80} is not the number of an event of a build")
+    if not build and (after or "").isdecimal():
+        raise click.UsageError("--after: a number is of a build log: add --build")
+    after_seq = int(after or 0) if build else 0
 
     async def show_app() -> int:
+        wanted = LogsWanted(follow, since, tail, after or "", instance, pattern(grep), as_json)
         async with open_client(url) as client:
-            found = await find_deployment(client, deployment, project, environment)
-        kept = list(app_output(found))
-        if not kept:
-            raise InputError(
-                f"no output of {found.deployment_id} is stored: only that of a failed start or an app's last exit is. "
-                "For a running app use docker logs on its machine, or kubectl logs where it runs on a cluster; for the "
-                "build --build"
-            )
-        for heading, lines in kept:
-            if as_json:
-                click.echo(json.dumps({"of": heading, "lines": lines}, ensure_ascii=False))
-            else:
-                click.echo("\n".join([f"# {heading}", *lines]))
-        return ExitCode.OK
+            found = await deployment_of_logs(client, deployment, project, environment)
+            return await print_logs(client, found, wanted, _note)
 
     async def show() -> int:
         async with open_client(url) as client:
@@ -73,7 +87,7 @@ def logs(
                     raise InputError(f"deployment {found.deployment_id} was made from an image: it has no build log")
             log = BuildLog()
             is_empty = True
-            async for event in follow_build_logs(client, build_id, after_seq=after, follow=follow, notice=_note):
+            async for event in follow_build_logs(client, build_id, after_seq=after_seq, follow=follow, notice=_note):
                 if event.WhichOneof("event") == "end":
                     return _EXIT_CODES.get(event.end.status, ExitCode.BUILD_FAILED)
                 _print(event, log, as_json=as_json)

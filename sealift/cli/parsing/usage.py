@@ -46,7 +46,6 @@ _INSTEAD = {
     "--prod": "production is the default environment; --env sets another one",
     "--production": "production is the default environment; --env sets another one",
     "--env-file": "`sealift env import FILE` sets variables",
-    "--tail": "logs of running apps: `docker logs -f` on their machine, or `kubectl logs -f`",
     "--replicas": "`sealift scale N` sets it",
     "--min-replicas": "set [run] min_replicas in sealift.toml",
     "--max-replicas": "set [run] max_replicas in sealift.toml",

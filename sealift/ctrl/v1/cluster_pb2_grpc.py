@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from sealift.ctrl.v1 import cluster_pb2 as sealift_dot_ctrl_dot_v1_dot_cluster__pb2
+from sealift.ctrl.v1 import log_pb2 as sealift_dot_ctrl_dot_v1_dot_log__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -74,6 +75,11 @@ class ClusterServiceStub:
                 request_serializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportAccessRequest.SerializeToString,
                 response_deserializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportAccessResponse.FromString,
                 _registered_method=True)
+        self.ReportLogs = channel.unary_unary(
+                '/sealift.ctrl.v1.ClusterService/ReportLogs',
+                request_serializer=sealift_dot_ctrl_dot_v1_dot_log__pb2.ReportLogsRequest.SerializeToString,
+                response_deserializer=sealift_dot_ctrl_dot_v1_dot_log__pb2.ReportLogsResponse.FromString,
+                _registered_method=True)
         self.ListReleased = channel.unary_unary(
                 '/sealift.ctrl.v1.ClusterService/ListReleased',
                 request_serializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ListReleasedRequest.SerializeToString,
@@ -142,6 +148,14 @@ class ClusterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportLogs(self, request, context):
+        """What apps print. Idempotent: lines up to the head of their source change nothing. Dropped are lines of unknown
+        deployments.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListReleased(self, request, context):
         """Which of these stopping deployments no counted replica's ingress sends requests to any more: the leader may delete
         their instances.
@@ -187,6 +201,11 @@ def add_ClusterServiceServicer_to_server(servicer, server):
                     servicer.ReportAccess,
                     request_deserializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportAccessRequest.FromString,
                     response_serializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportAccessResponse.SerializeToString,
+            ),
+            'ReportLogs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportLogs,
+                    request_deserializer=sealift_dot_ctrl_dot_v1_dot_log__pb2.ReportLogsRequest.FromString,
+                    response_serializer=sealift_dot_ctrl_dot_v1_dot_log__pb2.ReportLogsResponse.SerializeToString,
             ),
             'ListReleased': grpc.unary_unary_rpc_method_handler(
                     servicer.ListReleased,
@@ -388,6 +407,33 @@ class ClusterService:
             '/sealift.ctrl.v1.ClusterService/ReportAccess',
             sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportAccessRequest.SerializeToString,
             sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportAccessResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportLogs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sealift.ctrl.v1.ClusterService/ReportLogs',
+            sealift_dot_ctrl_dot_v1_dot_log__pb2.ReportLogsRequest.SerializeToString,
+            sealift_dot_ctrl_dot_v1_dot_log__pb2.ReportLogsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from sealift.ctrl.v1 import cluster_pb2 as _cluster_pb2
+from sealift.ctrl.v1 import log_pb2 as _log_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -60,6 +61,10 @@ class ClusterServiceStub:
     highest revision counts. Dropped are reports about unknown deployments, of steps that are kept no longer, and of steps
     more than a day ahead.
     """
+    ReportLogs: _grpc.UnaryUnaryMultiCallable[_log_pb2.ReportLogsRequest, _log_pb2.ReportLogsResponse]
+    """What apps print. Idempotent: lines up to the head of their source change nothing. Dropped are lines of unknown
+    deployments.
+    """
     ListReleased: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ListReleasedRequest, _cluster_pb2.ListReleasedResponse]
     """Which of these stopping deployments no counted replica's ingress sends requests to any more: the leader may delete
     their instances.
@@ -96,6 +101,10 @@ class ClusterServiceAsyncStub(ClusterServiceStub):
     """What the replica's ingress answered. Idempotent: of a deployment's reports of one part and step, the one with the
     highest revision counts. Dropped are reports about unknown deployments, of steps that are kept no longer, and of steps
     more than a day ahead.
+    """
+    ReportLogs: _aio.UnaryUnaryMultiCallable[_log_pb2.ReportLogsRequest, _log_pb2.ReportLogsResponse]  # type: ignore[assignment]
+    """What apps print. Idempotent: lines up to the head of their source change nothing. Dropped are lines of unknown
+    deployments.
     """
     ListReleased: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ListReleasedRequest, _cluster_pb2.ListReleasedResponse]  # type: ignore[assignment]
     """Which of these stopping deployments no counted replica's ingress sends requests to any more: the leader may delete
@@ -172,6 +181,16 @@ class ClusterServiceServicer(metaclass=_abc_1.ABCMeta):
         """What the replica's ingress answered. Idempotent: of a deployment's reports of one part and step, the one with the
         highest revision counts. Dropped are reports about unknown deployments, of steps that are kept no longer, and of steps
         more than a day ahead.
+        """
+
+    @_abc_1.abstractmethod
+    def ReportLogs(
+        self,
+        request: _log_pb2.ReportLogsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_log_pb2.ReportLogsResponse, _abc.Awaitable[_log_pb2.ReportLogsResponse]]:
+        """What apps print. Idempotent: lines up to the head of their source change nothing. Dropped are lines of unknown
+        deployments.
         """
 
     @_abc_1.abstractmethod

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from sealift.ctrl.v1 import deployment_pb2 as sealift_dot_ctrl_dot_v1_dot_deployment__pb2
+from sealift.ctrl.v1 import log_pb2 as sealift_dot_ctrl_dot_v1_dot_log__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -44,6 +45,11 @@ class DeploymentServiceStub:
                 '/sealift.ctrl.v1.DeploymentService/GetDeployment',
                 request_serializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.GetDeploymentRequest.SerializeToString,
                 response_deserializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.GetDeploymentResponse.FromString,
+                _registered_method=True)
+        self.GetLogs = channel.unary_stream(
+                '/sealift.ctrl.v1.DeploymentService/GetLogs',
+                request_serializer=sealift_dot_ctrl_dot_v1_dot_log__pb2.GetLogsRequest.SerializeToString,
+                response_deserializer=sealift_dot_ctrl_dot_v1_dot_log__pb2.GetLogsResponse.FromString,
                 _registered_method=True)
         self.ListDeployments = channel.unary_unary(
                 '/sealift.ctrl.v1.DeploymentService/ListDeployments',
@@ -105,6 +111,13 @@ class DeploymentServiceServicer:
 
     def GetDeployment(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLogs(self, request, context):
+        """What the deployment's instances print: history, and with follow what comes.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -184,6 +197,11 @@ def add_DeploymentServiceServicer_to_server(servicer, server):
                     servicer.GetDeployment,
                     request_deserializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.GetDeploymentRequest.FromString,
                     response_serializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.GetDeploymentResponse.SerializeToString,
+            ),
+            'GetLogs': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetLogs,
+                    request_deserializer=sealift_dot_ctrl_dot_v1_dot_log__pb2.GetLogsRequest.FromString,
+                    response_serializer=sealift_dot_ctrl_dot_v1_dot_log__pb2.GetLogsResponse.SerializeToString,
             ),
             'ListDeployments': grpc.unary_unary_rpc_method_handler(
                     servicer.ListDeployments,
@@ -286,6 +304,33 @@ class DeploymentService:
             '/sealift.ctrl.v1.DeploymentService/GetDeployment',
             sealift_dot_ctrl_dot_v1_dot_deployment__pb2.GetDeploymentRequest.SerializeToString,
             sealift_dot_ctrl_dot_v1_dot_deployment__pb2.GetDeploymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLogs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sealift.ctrl.v1.DeploymentService/GetLogs',
+            sealift_dot_ctrl_dot_v1_dot_log__pb2.GetLogsRequest.SerializeToString,
+            sealift_dot_ctrl_dot_v1_dot_log__pb2.GetLogsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from sealift.ctrl.v1 import deployment_pb2 as _deployment_pb2
+from sealift.ctrl.v1 import log_pb2 as _log_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -36,6 +37,8 @@ class DeploymentServiceStub:
     CreateDeployment: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.CreateDeploymentRequest, _deployment_pb2.CreateDeploymentResponse]
     """Returns once the deployment is stored. From then on it ends in exactly one terminal status, even after crashes."""
     GetDeployment: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.GetDeploymentRequest, _deployment_pb2.GetDeploymentResponse]
+    GetLogs: _grpc.UnaryStreamMultiCallable[_log_pb2.GetLogsRequest, _log_pb2.GetLogsResponse]
+    """What the deployment's instances print: history, and with follow what comes."""
     ListDeployments: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.ListDeploymentsRequest, _deployment_pb2.ListDeploymentsResponse]
     WatchDeployment: _grpc.UnaryStreamMultiCallable[_deployment_pb2.WatchDeploymentRequest, _deployment_pb2.WatchDeploymentResponse]
     """The whole deployment immediately and after every change; ends after a terminal status."""
@@ -65,6 +68,8 @@ class DeploymentServiceAsyncStub(DeploymentServiceStub):
     CreateDeployment: _aio.UnaryUnaryMultiCallable[_deployment_pb2.CreateDeploymentRequest, _deployment_pb2.CreateDeploymentResponse]  # type: ignore[assignment]
     """Returns once the deployment is stored. From then on it ends in exactly one terminal status, even after crashes."""
     GetDeployment: _aio.UnaryUnaryMultiCallable[_deployment_pb2.GetDeploymentRequest, _deployment_pb2.GetDeploymentResponse]  # type: ignore[assignment]
+    GetLogs: _aio.UnaryStreamMultiCallable[_log_pb2.GetLogsRequest, _log_pb2.GetLogsResponse]  # type: ignore[assignment]
+    """What the deployment's instances print: history, and with follow what comes."""
     ListDeployments: _aio.UnaryUnaryMultiCallable[_deployment_pb2.ListDeploymentsRequest, _deployment_pb2.ListDeploymentsResponse]  # type: ignore[assignment]
     WatchDeployment: _aio.UnaryStreamMultiCallable[_deployment_pb2.WatchDeploymentRequest, _deployment_pb2.WatchDeploymentResponse]  # type: ignore[assignment]
     """The whole deployment immediately and after every change; ends after a terminal status."""
@@ -103,6 +108,14 @@ class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _deployment_pb2.GetDeploymentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_deployment_pb2.GetDeploymentResponse, _abc.Awaitable[_deployment_pb2.GetDeploymentResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetLogs(
+        self,
+        request: _log_pb2.GetLogsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_log_pb2.GetLogsResponse], _abc.AsyncIterator[_log_pb2.GetLogsResponse]]:
+        """What the deployment's instances print: history, and with follow what comes."""
 
     @_abc_1.abstractmethod
     def ListDeployments(

@@ -94,7 +94,7 @@ class GetLogsResponse(_message.Message):
     LINES_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     cursor: _builtins.str
-    """behind the last line, at most 8 KiB: resumes the stream"""
+    """Behind the last line, at most 8 KiB: resumes the stream. Before following, it comes without lines."""
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogLine]:
         """Lines of one instance come in the order in which it printed them, lines of different instances about so.

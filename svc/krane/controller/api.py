@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import grpc.aio
 
 from sealift.ctrl.v1 import cluster_pb2 as pb
-from sealift.ctrl.v1 import cluster_pb2_grpc
+from sealift.ctrl.v1 import cluster_pb2_grpc, log_pb2
 
 DEADLINE_S = 10.0
 _OPTIONS = (
@@ -63,6 +63,13 @@ class ClusterApi:
     async def report_access(self, request: pb.ReportAccessRequest) -> None:
         """Idempotent: of a report's revisions the highest counts."""
         await self._stub.ReportAccess(request, metadata=self._metadata, timeout=DEADLINE_S)
+
+    async def report_logs(self, request: log_pb2.ReportLogsRequest) -> log_pb2.ReportLogsResponse:
+        """Stores lines of apps. Idempotent: lines that are stored change nothing."""
+        answer: log_pb2.ReportLogsResponse = await self._stub.ReportLogs(
+            request, metadata=self._metadata, timeout=DEADLINE_S
+        )
+        return answer
 
     async def report_images(self, request: pb.ReportImagesRequest) -> pb.ReportImagesResponse:
         """Which of these images are unused. Idempotent."""

@@ -198,6 +198,8 @@ class DeploymentReconciler:
         found = await deps.runtime.list_instances(self.deployment_id)
         self.observed.set()
         if found:
+            for ref in found:
+                deps.logs.seen(await deps.runtime.observe(self.deployment_id, ref.replica))
             await self._draining.wait_unlisted()
             await self._draining.delete(found)
         for instance in list(self.instances.values()):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pkg.observability.tracing import Tracing
 from svc.krane.controller.desired import DesiredState
 from svc.krane.controller.endpoints import Endpoints
+from svc.krane.controller.log_shipping import LogShipping
 from svc.krane.controller.releases import Releases
 from svc.krane.controller.reports import Reporter
 from svc.krane.ingress.port import Ingress
@@ -24,6 +25,7 @@ class KraneDeps:
 
     Attributes:
         endpoints: reports the endpoints of instances to the ingress; `ingress` is for everything else.
+        logs: told of every instance that was observed.
         engine_found: set once the runtime has answered in this process; it is not called before.
         stop_grace_s: how long an app may take to stop before it is killed.
         drain_s: how long requests under way have before an instance ends beside which others serve.
@@ -36,6 +38,7 @@ class KraneDeps:
     endpoints: Endpoints
     reporter: Reporter
     releases: Releases
+    logs: LogShipping
     desired: DesiredState
     engine_found: asyncio.Event
     tracing: Tracing

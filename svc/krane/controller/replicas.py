@@ -92,6 +92,7 @@ class ReplicaReconciler:
             instance.failure, instance.failure_code = error.message, error.code
             self._publisher.publish(instance, rule.port)
             return Result(self._replacement_due_s(instance))
+        self._deps.logs.seen(instance.seen)
         self._mark_observed(instance, rule)
         await self._judge(instance, rule)
         self._publisher.publish(instance, rule.port)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -9,9 +10,24 @@ import grpc.aio
 
 from pkg.testing.wait import WAIT_S
 from sealift.ctrl.v1 import cluster_pb2 as pb
-from sealift.ctrl.v1 import cluster_pb2_grpc, routing_pb2
+from sealift.ctrl.v1 import cluster_pb2_grpc, log_pb2, routing_pb2
 
 KEY = "slk_test_cluster"
+
+
+@dataclass
+class StoredLog:
+    """What the api has of one source. A line that does not follow the one before it is not stored."""
+
+    deployment_id: str
+    instance_id: str
+    lines: list[log_pb2.ReportedLine] = field(default_factory=list)
+    resume: str = ""
+
+    @property
+    def texts(self) -> list[str]:
+        """Of its lines; a long line in its pieces."""
+        return [line.text for line in self.lines]
 
 
 class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
@@ -31,6 +47,8 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
         self.images: list[pb.ReportImagesRequest] = []
         self.unused_images: set[str] = set()
         self.access: list[pb.ReportAccessRequest] = []
+        self.logs: dict[str, StoredLog] = {}  # by source
+        self.refuse_logs = self.lose_answers = 0
         self.applied: list[pb.ReportAppliedRequest] = []
         self.heartbeats = 0
         self.beats: dict[str, pb.HeartbeatRequest] = {}  # the last one, by replica
@@ -165,6 +183,31 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
         self.access.append(request)
         await self._tell()
         return pb.ReportAccessResponse()
+
+    async def ReportLogs(  # noqa: N802
+        self, request: log_pb2.ReportLogsRequest, context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> log_pb2.ReportLogsResponse:
+        """See cluster.proto. UNAVAILABLE for the next `refuse_logs`; stored, but not answered, for `lose_answers`."""
+        await self._authorize(context)
+        if self.refuse_logs:
+            self.refuse_logs -= 1
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
+        heads = []
+        for batch in request.batches:
+            log = self.logs.setdefault(batch.source_id, StoredLog(batch.deployment_id, batch.instance_id))
+            for line in batch.lines:
+                if line.seq == len(log.lines) + 1:
+                    log.lines.append(line)
+            if batch.lines and batch.lines[-1].seq == len(log.lines):
+                log.resume = batch.resume
+            if not batch.lines:
+                at = log.lines[-1].at if log.lines else 0
+                heads.append(log_pb2.LogHead(source_id=batch.source_id, seq=len(log.lines), at=at, resume=log.resume))
+        await self._tell()
+        if self.lose_answers and any(batch.lines for batch in request.batches):
+            self.lose_answers -= 1
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "lost")
+        return log_pb2.ReportLogsResponse(heads=heads)
 
     async def ReportApplied(  # noqa: N802
         self, request: pb.ReportAppliedRequest, context: "grpc.aio.ServicerContext[Any, Any]"

@@ -23,11 +23,13 @@ from pkg.routes import queries as routes
 from pkg.workflows import queries as workflows
 from pkg.workflows.queries import Recipient
 from sealift.ctrl.v1 import cluster_pb2 as pb
+from sealift.ctrl.v1 import log_pb2
 from svc.api.deps import ApiDeps
 from svc.api.feed.producer import Rendering
 from svc.api.feed.producers import PRODUCERS
 from svc.api.feed.reader import Watcher
 from svc.api.feed.stream import stream
+from svc.api.logs import intake
 from svc.api.requests.portability import check_region_is_served
 from svc.api.rpc import Call
 from svc.api.services.cluster import access, validation
@@ -42,6 +44,7 @@ class ClusterServicer:
     def __init__(self, deps: ApiDeps) -> None:
         self._deps = deps
         rendering = Rendering(deps.vault, deps.config.ingress)
+        self._logs = intake.LogIntake(deps.telemetry, deps.config.logs.mib_per_deployment << 20)
         self._producers = [make(rendering) for make in PRODUCERS]
 
     async def Register(self, request: pb.RegisterRequest, call: Call) -> pb.RegisterResponse:
@@ -230,6 +233,14 @@ class ClusterServicer:
         if queries.get(connection, region) is None:
             raise _not_registered(region)
         return deployments.places(connection, ids)
+
+    async def ReportLogs(self, request: log_pb2.ReportLogsRequest, call: Call) -> log_pb2.ReportLogsResponse:
+        """Idempotent. Unavailable `telemetry.unavailable` while the store is away: krane repeats the report."""
+        found = intake.batches(request)
+        ids = {batch.source.deployment_id for batch in found}
+        places = await self._deps.db.read(self._places, request.region, ids)
+        heads = await self._logs.store([batch for batch in found if batch.source.deployment_id in places])
+        return log_pb2.ReportLogsResponse(heads=heads)
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, call: Call) -> pb.HeartbeatResponse:
         """FailedPrecondition `region.not_registered`: krane is to register again."""

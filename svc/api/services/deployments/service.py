@@ -12,13 +12,17 @@ from sqlalchemy import Connection
 from pkg import intents
 from pkg.deployments import queries
 from pkg.deployments.model import Deployment
+from pkg.deployments.status import RunState
 from pkg.environments.model import Environment
 from pkg.observability.logging import fields
 from pkg.operations.model import Operation, OperationKind
 from pkg.projects.slugs import check_slug
 from pkg.workflows.deploy import DEPLOY_STOP
 from sealift.ctrl.v1 import deployment_pb2 as pb
+from sealift.ctrl.v1 import log_pb2
 from svc.api.deps import ApiDeps
+from svc.api.logs.sharing import SharedLogs
+from svc.api.logs.stream import log_query, stream
 from svc.api.requests import lookup, operations, paging
 from svc.api.requests.checks import check_id, check_no_nul
 from svc.api.requests.follow import follow
@@ -38,6 +42,7 @@ class DeploymentServicer:
 
     def __init__(self, deps: ApiDeps) -> None:
         self._deps = deps
+        self._logs = SharedLogs(deps.telemetry)
 
     async def CreateDeployment(self, request: pb.CreateDeploymentRequest, call: Call) -> pb.CreateDeploymentResponse:
         """Answers after the commit: from then on it ends in exactly one terminal status."""
@@ -128,6 +133,24 @@ class DeploymentServicer:
             return message, found.deployment.status.is_terminal
 
         async with aclosing(follow(self._deps.db, load)) as messages:
+            async for message in messages:
+                yield message
+
+    async def GetLogs(
+        self, request: log_pb2.GetLogsRequest, call: Call
+    ) -> AsyncGenerator[log_pb2.GetLogsResponse, None]:
+        """What the instances print. Unavailable `telemetry.unavailable` while the store is away."""
+        query = log_query(request)
+
+        def load(connection: Connection) -> Deployment:
+            return lookup.deployment(connection, call.workspace_id, query.deployment_id)
+
+        async def is_over() -> bool:
+            deployment = await self._deps.db.read(load)
+            return deployment.status.is_terminal and deployment.run_state in (RunState.NONE, RunState.STOPPED)
+
+        await self._deps.db.read(load)
+        async with aclosing(stream(self._deps.telemetry.logs, self._logs, query, is_over)) as messages:
             async for message in messages:
                 yield message
 

@@ -33,7 +33,8 @@ async def forget_old(deps: WorkerDeps) -> None:
 
     Idempotency keys and changes of the feed stay for 24 hours, expired access keys for 30 days, the audit log for 180
     days, orders of certificates and hostnames of stopped branches for 30 days, build logs for the days of [telemetry]
-    retention_days, access figures by the minute for a day, by the hour for 30 days.
+    retention_days, lines of apps for those of [logs] retention_days, access figures by the minute for a day, by the
+    hour for 30 days.
     """
     now = deps.clock()
     await deps.db.write(idempotency.forget_old, now)
@@ -43,6 +44,7 @@ async def forget_old(deps: WorkerDeps) -> None:
     await deps.db.write(moves.forget_stopped_branches, now)
     await deps.db.write(lambda connection: feed.prune(connection, before=now - KEEP_CHANGES_MS))
     await deps.telemetry.builds.delete_before(now - deps.config.telemetry.retention_days * DAY_MS)
+    await deps.telemetry.logs.delete_before(now - deps.config.logs.retention_days * DAY_MS)
     for step_s, kept_ms in KEPT_MS.items():
         await deps.telemetry.access.delete_before(step_s, now - kept_ms)
 

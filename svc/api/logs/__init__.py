@@ -1,0 +1,1 @@
+"""What apps print: taken from krane, and streamed to those who read it."""
