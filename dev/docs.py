@@ -66,8 +66,8 @@ VARIABLES: tuple[tuple[str, str], ...] = (
     ),
     (
         "SEALIFT_STATE_DIR",
-        "The state directory of a local stack: its `secrets/admin.key` is used last, and only with the default URL."
-        " Default: `/var/lib/sealift` for root, `~/.local/share/sealift` for other users.",
+        "The state directory of a local stack: its address in `run/stack.json` and its `secrets/admin.key` are used"
+        " last. Default: `/var/lib/sealift` for root, `~/.local/share/sealift` for other users.",
     ),
     ("CI", "When set: plain lines without a progress bar, as without a terminal."),
     ("TMPDIR", "Directory of the temporary archive: a 0600 file in a 0700 directory, removed on every exit."),

@@ -62,7 +62,7 @@ class _Root(LazyGroup):
     envvar="SEALIFT_URL",
     show_envvar=True,
     metavar="URL",
-    help="Server, http[s]://host[:port].  [default: the last login, else http://127.0.0.1:7400]",
+    help="Server, http[s]://host[:port].  [default: the last login, else the stack on this machine]",
 )
 @click.version_option(__version__, prog_name="sealift", message="%(prog)s %(version)s")
 @click.pass_context

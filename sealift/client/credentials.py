@@ -1,5 +1,6 @@
 """Finds the server's URL, the key and trusted authorities. Reads the environment and small files; makes no calls."""
 
+import json
 import os
 import stat
 from collections.abc import Mapping
@@ -62,12 +63,12 @@ def find_endpoint(url: str | None = None, env: Mapping[str, str] = os.environ, h
     from_env = _key_of_environment(env)
     logins = _login_file(env, home)
     if named or from_env:
-        address = checked_url(named or DEFAULT_URL)
+        address = checked_url(named) if named else local_stack(env, home)
         needs_login = from_env is None or (address.is_tls and not env.get("SEALIFT_CA_FILE"))
         login = logins.find(address) if logins and needs_login else None
     else:
         login = next(iter(logins.read()), None) if logins else None
-        address = checked_url(login.url if login else DEFAULT_URL)
+        address = checked_url(login.url) if login else local_stack(env, home)
     key = from_env or (login.key if login else _key_in_files(address, env, home))
     return Endpoint(str(address), key, _ca_certificates(env, login))
 
@@ -127,7 +128,7 @@ def _key_in_files(server: Address, env: Mapping[str, str], home: Path | None) ->
     """The key for a server that there is no login to. Raises AuthError: none, or other users can read its file."""
     # where users wrote the key before there were logins
     places = [home / ".config" / "sealift" / "key"] if home else []
-    if server == Address.parse(DEFAULT_URL):
+    if server == local_stack(env, home):
         places += [directory / "secrets" / "admin.key" for directory in state_directories(env, home)]
     for place in places:
         try:
@@ -138,10 +139,8 @@ def _key_in_files(server: Address, env: Mapping[str, str], home: Path | None) ->
 
 
 def _no_key(server: Address, places: list[Path]) -> str:
-    is_default = server == Address.parse(DEFAULT_URL)
-    own = " < STATE_DIRECTORY/secrets/admin.key" if server.is_local and not is_default else ""
-    steps = [f"log in with: sealift login {server}{own}", "set SEALIFT_API_KEY"]
-    if is_default:
+    steps = [f"log in with: sealift login {server}", "set SEALIFT_API_KEY"]
+    if server.is_local:
         steps.append("set SEALIFT_STATE_DIR if the state of the local stack is elsewhere (`make status` shows where)")
     looked = f" in {' or '.join(map(str, places))}" if places else ""
     return f"no key for {server}{looked}; {', or '.join(steps)}"
@@ -152,6 +151,18 @@ def _home() -> Path | None:
         return Path.home()
     except RuntimeError:
         return None
+
+
+def local_stack(env: Mapping[str, str], home: Path | None) -> Address:
+    """Where the stack of this machine takes calls: as its state directory says, else at the default port."""
+    for directory in state_directories(env, home):
+        try:
+            found = Address.parse(f"http://{json.loads((directory / 'run' / 'stack.json').read_bytes())['api']}")
+        except (OSError, ValueError, LookupError, TypeError):
+            continue
+        if found.is_local:
+            return found
+    return Address.parse(DEFAULT_URL)
 
 
 def state_directories(env: Mapping[str, str], home: Path | None) -> list[Path]:

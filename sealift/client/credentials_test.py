@@ -34,6 +34,19 @@ def test_order_of_files(tmp_path: Path) -> None:
     assert find_endpoint(env={**env, "SEALIFT_API_KEY_FILE": str(named)}, home=tmp_path).key == "slk_named"
 
 
+def test_a_stack_at_other_ports(tmp_path: Path) -> None:
+    """Promise: the state directory says where its stack listens; only an address of this machine is believed."""
+    key_file(tmp_path / "secrets/admin.key", text="slk_admin")
+    endpoints, env = tmp_path / "run/stack.json", {"SEALIFT_STATE_DIR": str(tmp_path)}
+    key_file(endpoints, text='{"api": "127.0.0.1:17400", "http": "127.0.0.1:17401"}')
+    found = find_endpoint(env=env, home=tmp_path)
+    assert (found.url, found.key) == ("http://127.0.0.1:17400", "slk_admin")
+    assert find_endpoint("http://127.0.0.1:17400", env=env, home=tmp_path).key == "slk_admin"
+    for text in ('{"api": "192.0.2.1:7400"}', '{"api": 5}', '{"api": "::"}', "[]", "{", ""):
+        endpoints.write_text(text)
+        assert find_endpoint(env=env, home=tmp_path).url == DEFAULT_URL
+
+
 def test_admin_key_only_for_the_local_default(tmp_path: Path) -> None:
     """Promise: the local stack's key is never sent to another server."""
     key_file(tmp_path / "secrets/admin.key")
