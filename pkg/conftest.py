@@ -4,15 +4,14 @@ Of what runs on both databases: each test that asks for one runs on SQLite and o
 BuildKit, an S3 server or a Kubernetes: one for all tests.
 """
 
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from pkg.buildkit.testing_daemon import BuildkitDaemon
-from pkg.db import Database, create_engine, migrate
-from pkg.db.testing import PostgresqlServer
+from pkg.db import Database
+from pkg.db.testing import PostgresqlServer, fresh_file
 from pkg.storage.s3.testing import SwiftServer
 from pkg.testing.kubernetes.fixtures import kubernetes_cluster, kubernetes_plane  # noqa: F401
 
@@ -30,16 +29,6 @@ def postgresql_server() -> Iterator[PostgresqlServer]:
         server.stop()
 
 
-@pytest.fixture(scope="session")
-def migrated_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """To copy: migrations take longer than most tests."""
-    path = tmp_path_factory.mktemp("migrated") / "control.db"
-    engine = create_engine(f"sqlite:///{path}")
-    migrate.upgrade(engine)
-    engine.dispose()
-    return path
-
-
 @pytest.fixture(params=DATABASES)
 def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """Of a database without a schema."""
@@ -55,8 +44,7 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """Of a migrated database without rows."""
     if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("migrated_sqlite_file"), tmp_path / "control.db")
-        yield f"sqlite:///{tmp_path}/control.db"
+        yield f"sqlite:///{fresh_file(tmp_path)}"
     else:
         server: PostgresqlServer = request.getfixturevalue("postgresql_server")
         with server.database() as url:

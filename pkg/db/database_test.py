@@ -87,7 +87,7 @@ async def test_foreign_keys_hold(db: Database) -> None:
 
 async def test_a_log_that_grew_is_cut(tmp_path: Path) -> None:
     """The disk that one large change took besides its rows is free again soon, not at the next restart."""
-    db = await fresh_database(tmp_path)
+    db = fresh_database(tmp_path)
     await db.write(lambda connection: connection.exec_driver_sql("CREATE TABLE large AS SELECT randomblob(40000000)"))
     assert (tmp_path / "control.db-wal").stat().st_size > 40_000_000
     for _ in range(2):

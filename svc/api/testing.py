@@ -19,6 +19,7 @@ from pkg.config.secret_files import ensure_secret_file
 from pkg.config.sections import Database as DatabaseSection
 from pkg.config.sections import Restate, Vault
 from pkg.db import Database
+from pkg.db.testing import fresh_file
 from pkg.domains.config import Domains
 from pkg.keys.rules import new_key
 from pkg.lifecycle import Runner
@@ -214,6 +215,8 @@ def config_in(folder: Path, restate_url: str, *, database_url: str = "", **limit
         ensure_key_file(folder / name, 32)
     for name in ("admin.key", "krane.key"):
         ensure_secret_file(folder / name, lambda: new_key().encode())
+    if not database_url and not (folder / "control.db").exists():
+        fresh_file(folder)
     return ApiConfig(
         instance_id="inst-test",
         grpc=Grpc(listen="127.0.0.1:0"),

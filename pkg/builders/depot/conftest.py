@@ -61,7 +61,7 @@ async def db(tmp_path: Path) -> AsyncIterator[Database]:
             slug = project_id.removeprefix("proj_")
             projects.add(connection, Project(project_id, workspace_id, slug, slug.title(), 1, 1))
 
-    database = await fresh_database(tmp_path)
+    database = fresh_database(tmp_path)
     await database.write(write)
     yield database
     await database.close()

@@ -56,7 +56,7 @@ ERRAND = Workflow(
 
 @pytest.fixture
 async def db(tmp_path: Path) -> AsyncIterator[Database]:
-    database = await fresh_database(tmp_path)
+    database = fresh_database(tmp_path)
 
     def write(connection: Connection) -> None:
         table.create(connection)

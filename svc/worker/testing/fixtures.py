@@ -16,6 +16,7 @@ from pkg.config.sections import Database as DatabaseSection
 from pkg.config.sections import Vault as VaultSection
 from pkg.contexts import ContextChecker
 from pkg.db import Database
+from pkg.db.testing import fresh_file
 from pkg.dns_providers.factory import open_provider
 from pkg.environments import queries as environments
 from pkg.environments.model import EnvironmentKind
@@ -80,9 +81,10 @@ async def deps_for(
     stack: AsyncExitStack, config: WorkerConfig, server: RestateServer, folder: Path, *, builds: bool = False
 ) -> tuple[WorkerDeps, FakeBuilder]:
     """The dependencies of a worker, closed with the stack: real, but for the builder unless it really `builds`."""
+    if not (folder / "control.db").exists():
+        fresh_file(folder)
     db, fake = Database.open(config.database.url.reveal()), FakeBuilder()
     stack.push_async_callback(db.close)
-    await db.migrate()
     telemetry = config.telemetry.open()
     stack.push_async_callback(telemetry.close)
     restate = RestateClient(server.ingress, server.admin)

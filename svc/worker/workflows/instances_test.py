@@ -35,7 +35,7 @@ async def test_what_ran_out_decides_the_code(tmp_path: Path, waits_for: str, cod
         found = instances.assess(connection, deployment, NOW).code
         return found, instances.explain_failure(connection, deployment, found, None, NOW).message
 
-    db = await fresh_database(tmp_path)
+    db = fresh_database(tmp_path)
     try:
         found, message = await db.write(run)
     finally:

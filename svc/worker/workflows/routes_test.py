@@ -44,7 +44,7 @@ async def test_what_a_region_does_not_support_is_not_applied(tmp_path: Path) -> 
         explain()
         return explained
 
-    db = await fresh_database(tmp_path)
+    db = fresh_database(tmp_path)
     try:
         skipped, fine, lacking = await db.write(run)
     finally:
