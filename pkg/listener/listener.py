@@ -103,8 +103,8 @@ class Listener:
         """For `web.AppRunner`: what is not HTTP is counted and logged without its content."""
         return _ServerLog(self)
 
-    def malformed(self, error: HttpProcessingError) -> None:
-        """A request that is no HTTP was answered 400."""
+    def malformed(self, error: HttpProcessingError | web.RequestPayloadError) -> None:
+        """A request that is no HTTP was answered 400, or what followed of one that was answered can't be read."""
         self._count("malformed")
         self._say("malformed", "%s was sent what is no HTTP request: %s", type(error).__name__)
 
@@ -206,7 +206,7 @@ class _ServerLog(logging.LoggerAdapter[logging.Logger]):
 
     def exception(self, msg: object, *args: object, exc_info: Any = True, **kwargs: Any) -> None:
         error = exc_info if isinstance(exc_info, BaseException) else sys.exc_info()[1]
-        if isinstance(error, HttpProcessingError):
+        if isinstance(error, HttpProcessingError | web.RequestPayloadError):
             self._listener.malformed(error)
         else:
             super().exception(msg, *args, exc_info=exc_info, **kwargs)

@@ -25,11 +25,11 @@ async def serving(limits: Limits) -> AsyncIterator[tuple[Listener, int]]:
         return web.Response(text="hello")
 
     app = web.Application()
-    app.router.add_get("/", hello)
+    app.router.add_route("*", "/", hello)
     sock = socket.create_server(("127.0.0.1", 0))
     listener = Listener("test", sock, limits)
     app.middlewares.append(listener.middleware)
-    runner = web.AppRunner(app, access_log=None, keepalive_timeout=30.0)
+    runner = web.AppRunner(app, access_log=None, keepalive_timeout=30.0, logger=listener.logger)
     await runner.setup()
     assert runner.server
     task = asyncio.create_task(listener.serve(runner.server))
@@ -80,6 +80,23 @@ async def test_over_a_limit_the_answer_is_503(limits: Limits, reason: str, caplo
         async with asyncio.timeout(WAIT_S):
             while not (await get(port)).startswith("200"):  # noqa: ASYNC110 - of the listener's own time
                 await asyncio.sleep(0.05)
+
+
+async def test_a_body_that_cannot_be_read_floods_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Promise: anybody can send one, so that it is counted, and logged once, without a traceback and its bytes."""
+    async with serving(Limits()) as (listener, port):
+        for _ in range(3):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 9\r\n\r\n"
+            writer.write(head)
+            await reader.readuntil(b"hello")
+            writer.write(b"no gzip!!")
+            async with asyncio.timeout(WAIT_S):
+                await reader.read()
+            writer.close()
+        assert listener.refused["malformed"] == 3
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert not caplog.records[0].exc_info
 
 
 async def test_out_of_file_descriptors(caplog: pytest.LogCaptureFixture) -> None:
