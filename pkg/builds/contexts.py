@@ -6,10 +6,12 @@ from pkg.builds.model import IN_FLIGHT, Context
 from pkg.builds.tables import builds, contexts
 from pkg.db import rows, upsert
 
+FOLDER = "contexts"
+
 
 def path_of(project_id: str, sha256: str) -> str:
     """Where the archive of this content lies in the object store."""
-    return f"contexts/{project_id}/{sha256}.tar.gz"
+    return f"{FOLDER}/{project_id}/{sha256}.tar.gz"
 
 
 def sha256_of(path: str) -> str:

@@ -6,6 +6,12 @@ from pkg.deletions import queries
 from pkg.deletions.model import DeletionKind
 from pkg.errors import FailedPrecondition
 
+CODES = {
+    DeletionKind.DEPLOYMENT: "deployment.deleting",
+    DeletionKind.ENVIRONMENT: "environment.deleting",
+    DeletionKind.PROJECT: "project.deleting",
+}
+
 
 def check_not_deleting(connection: Connection, deletion_id: str | None) -> None:
     """Raises FailedPrecondition `project.deleting`, `environment.deleting` or `deployment.deleting`.
@@ -20,7 +26,7 @@ def check_not_deleting(connection: Connection, deletion_id: str | None) -> None:
     assert found is not None
     is_named = found.kind is not DeletionKind.DEPLOYMENT
     raise FailedPrecondition(
-        f"{found.kind}.deleting",
+        CODES[found.kind],
         f"{found.what[0].upper()}{found.what[1:]} is being deleted ({found.id}), so nothing new can be begun there."
         + (" Its name is free again once that has ended." if is_named else ""),
         metadata={"deletion_id": found.id},

@@ -80,6 +80,12 @@ def page(
     return rows.every(Domain, connection.execute(query.order_by(domains.c.hostname).limit(limit)))
 
 
+def of_environment(connection: Connection, environment_id: str) -> list[Domain]:
+    """All domains of an environment, whatever their status, by hostname."""
+    query = select(domains).where(domains.c.environment_id == environment_id).order_by(domains.c.hostname)
+    return rows.every(Domain, connection.execute(query))
+
+
 def counts(connection: Connection, *, workspace_id: str, project_id: str, environment_id: str) -> Counts:
     """How many there are, whatever their status."""
 

@@ -4,6 +4,11 @@ Every function takes a connection and writes the rows of an intent together with
 `pkg.errors.FailedPrecondition` or `NotFound` and write nothing.
 """
 
+from pkg.intents.deletions import (
+    record_deployment_deletion,
+    record_environment_deletion,
+    record_project_deletion,
+)
 from pkg.intents.deploys import (
     BuildIntent,
     DeployIntent,
@@ -24,6 +29,9 @@ __all__ = [
     "record_build",
     "record_cancel",
     "record_deploy",
+    "record_deployment_deletion",
+    "record_environment_deletion",
+    "record_project_deletion",
     "record_restart",
     "record_scale",
     "record_stop",

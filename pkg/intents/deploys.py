@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from pkg.builds import queries as builds
 from pkg.builds.model import Build, BuildStatus, SealedSecret
+from pkg.deletions.gates import check_not_deleting
 from pkg.deployments import gates, queries
 from pkg.deployments.model import Deployment
 from pkg.deployments.settings import from_json
@@ -18,6 +19,7 @@ from pkg.deployments.status import RunState, Source, Status, Step
 from pkg.environments import queries as environments
 from pkg.environments.model import Environment
 from pkg.images import ImageRef
+from pkg.projects import queries as projects
 from pkg.regions import capabilities
 from pkg.regions import queries as regions
 from pkg.workflows import outbox
@@ -81,7 +83,12 @@ def record_build(
     traceparent: str,
     now: int,
 ) -> None:
-    """Writes a pending build with its sealed secrets. A build without a deployment is dispatched, too."""
+    """Writes a pending build with its sealed secrets. A build without a deployment is dispatched, too.
+
+    Raises FailedPrecondition while the project is deleted.
+    """
+    project = projects.get(connection, project_id)
+    check_not_deleting(connection, None if project is None else project.deletion_id)
     builds.add(
         connection,
         {
@@ -111,8 +118,10 @@ def record_build(
 def record_deploy(connection: Connection, intent: DeployIntent, now: int) -> list[str]:
     """Writes the deployment and everything that must be written with it; returns the ids it superseded.
 
-    Raises FailedPrecondition when a region can't run it.
+    Raises FailedPrecondition when a region can't run it, or its environment is being deleted.
     """
+    place = environments.get(connection, intent.environment.id)
+    check_not_deleting(connection, None if place is None else place.deletion_id)
     capabilities.check(connection, capabilities.DEPLOY | from_json(intent.settings).required_capabilities)
     environment = intent.environment
     seq = environments.take_seq(connection, environment.id)

@@ -2,6 +2,7 @@
 
 from sqlalchemy import Connection
 
+from pkg.deletions.gates import check_not_deleting
 from pkg.deployments import gates, queries
 from pkg.deployments.model import Deployment
 from pkg.deployments.settings import from_json
@@ -125,6 +126,8 @@ def _record_operation(
     *,
     replicas: int | None = None,
 ) -> str:
+    target = queries.get(connection, deployment_id)
+    check_not_deleting(connection, environment.deletion_id or (target.deletion_id if target else None))
     operation_id = new_id("op")
     operations.add(
         connection,

@@ -178,6 +178,17 @@ def release(connection: Connection, deployment_id: str, *, seq: int, now: int) -
     return version
 
 
+def clear(connection: Connection, environment_id: str, now: int) -> int:
+    """Removes every route of an environment with its history: the hostnames are free; the version, 0 for none."""
+    version = 0
+    mine = select(routes).where(routes.c.environment_id == environment_id).order_by(routes.c.hostname)
+    for row in rows.every(RouteRow, connection.execute(mine)):
+        connection.execute(delete(route_history).where(route_history.c.hostname == row.hostname))
+        connection.execute(delete(routes).where(_still(row)))
+        version = record(connection, ROUTE, row.hostname, now)
+    return version
+
+
 def forget_stopped_branches(connection: Connection, now: int) -> None:
     """Removes the hostnames of branches that were stopped `STOPPED_BRANCH_KEPT_MS` ago: most were merged. Idempotent.
 

@@ -212,6 +212,19 @@ class TelemetryContract:
         assert await telemetry.access.read("proj_a", HOUR_S, 0, 120_000) == [hour]
         assert texts(await telemetry.builds.read("bld_a")) == ["stays"]
 
+    async def test_access_figures_go_with_what_was_deleted(self, telemetry: Telemetry) -> None:
+        """Those of one deployment, or of all of a project; nothing of others."""
+        other = replace(access(0), project_id="proj_b")
+        records = [access(0), access(0, deployment_id="dep_b"), replace(access(0), step_s=HOUR_S), other]
+        await telemetry.access.store(records)
+        for _ in range(2):
+            await telemetry.access.delete("proj_a", records[0].deployment_id)
+        assert await telemetry.access.read("proj_a", MINUTE_S, 0, 1) == [records[1]]
+        assert await telemetry.access.read("proj_a", HOUR_S, 0, 1) == []
+        await telemetry.access.delete("proj_a")
+        assert await telemetry.access.read("proj_a", MINUTE_S, 0, 1) == []
+        assert await telemetry.access.read("proj_b", MINUTE_S, 0, 1) == [other]
+
     async def test_changed_wakes_soon_and_misses_nothing(self, telemetry: Telemetry) -> None:
         """A waiter wakes within a fraction of a second of a write, also of one between its reading and its waiting."""
         token = await telemetry.changes.changed(0, 0)

@@ -139,6 +139,10 @@ class AccessTelemetry(Protocol):
         """
         ...
 
+    async def delete(self, project_id: str, deployment_id: str = "") -> None:
+        """Forgets the records of a deployment of the project, or of all for "". Idempotent."""
+        ...
+
     async def delete_before(self, step_s: int, at: int) -> None:
         """Forgets the records of steps of this length that began before `at` (epoch milliseconds). Idempotent."""
         ...

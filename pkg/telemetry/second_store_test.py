@@ -169,6 +169,14 @@ class MemoryAccess:
         )
         return [one for one in found if deployment_id in ("", one.deployment_id)][:limit]
 
+    async def delete(self, project_id: str, deployment_id: str = "") -> None:
+        mine = (project_id, deployment_id)
+        self._records = {
+            key: one
+            for key, one in self._records.items()
+            if (one.project_id, deployment_id and one.deployment_id) != mine
+        }
+
     async def delete_before(self, step_s: int, at: int) -> None:
         self._records = {k: one for k, one in self._records.items() if (one.step_s, one.at >= at) != (step_s, False)}
 

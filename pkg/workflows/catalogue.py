@@ -5,8 +5,9 @@ from pkg.workflows.certificate import CERTIFICATE
 from pkg.workflows.deploy import DEPLOY
 from pkg.workflows.model import Workflow
 from pkg.workflows.switch import SWITCH
+from pkg.workflows.teardown import TEARDOWN
 
-ALL: tuple[Workflow, ...] = (DEPLOY, BUILD, SWITCH, CERTIFICATE)
+ALL: tuple[Workflow, ...] = (DEPLOY, BUILD, SWITCH, CERTIFICATE, TEARDOWN)
 
 
 def named(name: str) -> Workflow:

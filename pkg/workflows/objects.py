@@ -4,6 +4,8 @@ from pkg.restate import Handler
 from sealift.workflow.v1.workflow_pb2 import (
     AssignReply,
     AssignRequest,
+    ClearReply,
+    ClearRequest,
     Empty,
     RetireReply,
     RetireRequest,
@@ -18,6 +20,7 @@ from sealift.workflow.v1.workflow_pb2 import (
 ROUTING_ASSIGN = Handler("Routing", "assign", AssignRequest, AssignReply)
 ROUTING_UNDO = Handler("Routing", "undo", UndoRequest, UndoReply)
 ROUTING_RETIRE = Handler("Routing", "retire", RetireRequest, RetireReply)
+ROUTING_CLEAR = Handler("Routing", "clear", ClearRequest, ClearReply)
 # Restate holds delayed calls by this name, so it stays.
 ROUTING_CONFIRM_STOPPED = Handler("Routing", "settle", SettleRequest, Empty)
 

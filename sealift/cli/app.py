@@ -29,6 +29,9 @@ COMMANDS = {
     "restart": LazyCommand("sealift.cli.commands.restart:restart", "Make all instances again, one at a time."),
     "cancel": LazyCommand("sealift.cli.commands.cancel:cancel", "Cancel a deployment or build that has not finished."),
     "stop": LazyCommand("sealift.cli.commands.stop:stop", "Stop a deployment, or take the app down (--live)."),
+    "delete": LazyCommand(
+        "sealift.cli.commands.delete:delete", "Delete a deployment, an environment, or a project with all that it has."
+    ),
     "env": LazyCommand("sealift.cli.commands.env:env", "List, set, import and unset environment variables."),
     "domains": LazyCommand("sealift.cli.commands.domains:domains", "List, add, verify and remove domains of your own."),
     "certificates": LazyCommand(

@@ -104,6 +104,20 @@ def confirm(what: str, *, yes: bool, default: bool = False) -> None:
     confirm_or_exit(f"{what}?", default=default)
 
 
+def confirm_by_name(what: str, name: str, *, yes: bool) -> None:
+    """As `confirm`, but the user types the name: for what nobody brings back.
+
+    Raises:
+        InputError: there is no terminal to ask on, or the text is not the name.
+    """
+    if yes or not (sys.stdin.isatty() and is_interactive()):
+        confirm(what, yes=yes)
+        return
+    typed = click.prompt(prose(f"This will {what}, and nothing brings it back. Type {name} to go on"), err=True)
+    if typed.strip() != name:
+        raise InputError(f"{clean(typed)!r} is not {name!r}: nothing was done", code="usage")
+
+
 def deployment_label(one: Deployment) -> str:
     """A short label of a deployment, e.g. "dep_1 (main, 5 min old, Fix the form)"."""
     parts = (clean(one.branch), f"{ago(one.created_at)} old", clean(one.git_commit.commit_message.split("\n")[0])[:40])

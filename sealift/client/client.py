@@ -17,6 +17,7 @@ from sealift.ctrl.v1 import (
     build_pb2,
     common_pb2,
     ctrl_pb2,
+    deletion_pb2,
     deployment_pb2,
     domain_pb2,
     environment_pb2,
@@ -50,6 +51,7 @@ class Client(Connection):
             acme_pb2_grpc,
             build_pb2_grpc,
             ctrl_pb2_grpc,
+            deletion_pb2_grpc,
             deployment_pb2_grpc,
             domain_pb2_grpc,
             environment_pb2_grpc,
@@ -66,6 +68,7 @@ class Client(Connection):
         self._environments: Any = environment_pb2_grpc.EnvironmentServiceStub(self._channel)
         self._builds: Any = build_pb2_grpc.BuildServiceStub(self._channel)
         self._deployments: Any = deployment_pb2_grpc.DeploymentServiceStub(self._channel)
+        self._deletions: Any = deletion_pb2_grpc.DeletionServiceStub(self._channel)
         self._keys: Any = key_pb2_grpc.KeyServiceStub(self._channel)
 
     # -- the server
@@ -320,6 +323,42 @@ class Client(Connection):
         """One stream of an operation's changes; `follow.follow_operation` reconnects."""
         request = deployment_pb2.WatchOperationRequest(operation_id=operation_id)
         return self._stream(self._deployments.WatchOperation, request)
+
+    # -- deletions; recording one is idempotent
+
+    async def delete_project(self, project_id: str, *, skip_regions: bool = False) -> deletion_pb2.Deletion:
+        """Start deleting a project with all that it has. `skip_regions`: go on without those that do not confirm."""
+        request = project_pb2.DeleteProjectRequest(project_id=project_id, skip_regions=skip_regions)
+        answer: project_pb2.DeleteProjectResponse = await self._call(self._projects.DeleteProject, request)
+        return answer.deletion
+
+    async def delete_environment(self, environment_id: str, *, skip_regions: bool = False) -> deletion_pb2.Deletion:
+        """Start deleting a preview environment with all that it has. `skip_regions`: as in `delete_project`."""
+        request = environment_pb2.DeleteEnvironmentRequest(environment_id=environment_id, skip_regions=skip_regions)
+        answer: environment_pb2.DeleteEnvironmentResponse = await self._call(
+            self._environments.DeleteEnvironment, request
+        )
+        return answer.deletion
+
+    async def delete_deployment(
+        self, deployment_id: str, *, force: bool = False, skip_regions: bool = False
+    ) -> deletion_pb2.Deletion:
+        """Start deleting a deployment; of what is live or rolled back to only with `force`."""
+        request = deployment_pb2.DeleteDeploymentRequest(
+            deployment_id=deployment_id, force=force, skip_regions=skip_regions
+        )
+        answer: deployment_pb2.DeleteDeploymentResponse = await self._call(self._deployments.DeleteDeployment, request)
+        return answer.deletion
+
+    async def deletion(self, deletion_id: str) -> deletion_pb2.Deletion:
+        """One deletion, also long after its end."""
+        request = deletion_pb2.GetDeletionRequest(deletion_id=deletion_id)
+        answer: deletion_pb2.GetDeletionResponse = await self._call(self._deletions.GetDeletion, request)
+        return answer.deletion
+
+    def stream_deletion(self, deletion_id: str) -> AsyncIterator[deletion_pb2.WatchDeletionResponse]:
+        """One stream of a deletion's changes; `follow.follow_deletion` reconnects."""
+        return self._stream(self._deletions.WatchDeletion, deletion_pb2.WatchDeletionRequest(deletion_id=deletion_id))
 
     # -- domains
 

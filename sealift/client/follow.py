@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from sealift.client.client import Client
 from sealift.client.errors import ClientError, ServerError, TimedOutError, UnreachableError
-from sealift.ctrl.v1 import build_pb2, deployment_pb2
+from sealift.ctrl.v1 import build_pb2, deletion_pb2, deployment_pb2
 
 POLL_S = 5.0
 GIVE_UP_S = 600.0
@@ -36,6 +36,7 @@ TERMINAL_BUILD = frozenset(
     {build_pb2.BUILD_STATUS_SUCCEEDED, build_pb2.BUILD_STATUS_FAILED, build_pb2.BUILD_STATUS_CANCELLED}
 )
 TERMINAL_OPERATION = frozenset({deployment_pb2.OPERATION_STATUS_DONE, deployment_pb2.OPERATION_STATUS_FAILED})
+TERMINAL_DELETION = frozenset({deletion_pb2.DELETION_STATUS_DONE, deletion_pb2.DELETION_STATUS_FAILED})
 
 State = TypeVar("State")
 Notice = Callable[[str], None]
@@ -189,6 +190,32 @@ async def follow_operation(
     )
     async for operation in states:
         yield operation
+
+
+async def follow_deletion(
+    client: Client,
+    deletion_id: str,
+    *,
+    notice: Notice = _silent,
+    poll_s: float = POLL_S,
+    give_up_s: float = GIVE_UP_S,
+) -> AsyncIterator[deletion_pb2.Deletion]:
+    """The deletion now and after every change; the last one is terminal. Raises like `follow_deployment`."""
+
+    async def stream() -> AsyncIterator[deletion_pb2.Deletion]:
+        async for message in client.stream_deletion(deletion_id):
+            yield message.deletion
+
+    states = _follow(
+        stream,
+        lambda: client.deletion(deletion_id),
+        lambda deletion: deletion.status in TERMINAL_DELETION,
+        notice,
+        poll_s,
+        give_up_s,
+    )
+    async for deletion in states:
+        yield deletion
 
 
 async def follow_build(

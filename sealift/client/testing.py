@@ -20,6 +20,7 @@ import grpc
 
 from sealift.client.credentials import Endpoint
 from sealift.client.testing_certificates import FakeCertificates
+from sealift.client.testing_deletions import FakeDeletions
 from sealift.client.testing_deployment import FakeDeployment, Scenario, goes_live, now_ms
 from sealift.client.testing_domains import FakeDomains
 from sealift.client.testing_keys import FakeKeys
@@ -33,6 +34,8 @@ from sealift.ctrl.v1 import (
     build_pb2_grpc,
     ctrl_pb2,
     ctrl_pb2_grpc,
+    deletion_pb2,
+    deletion_pb2_grpc,
     deployment_pb2,
     deployment_pb2_grpc,
     domain_pb2_grpc,
@@ -40,6 +43,7 @@ from sealift.ctrl.v1 import (
     environment_pb2_grpc,
     key_pb2_grpc,
     log_pb2,
+    project_pb2,
     project_pb2_grpc,
     stats_pb2_grpc,
 )
@@ -48,6 +52,7 @@ __all__ = ["KEY", "REQUEST_ID", "FakeServer"]
 
 
 class FakeServer(
+    FakeDeletions,
     FakeProjects,
     FakeDomains,
     FakeStats,
@@ -104,6 +109,7 @@ class FakeServer(
         self._grpc = grpc.aio.server()
         for module in (
             ctrl_pb2_grpc,
+            deletion_pb2_grpc,
             project_pb2_grpc,
             environment_pb2_grpc,
             build_pb2_grpc,
@@ -132,6 +138,26 @@ class FakeServer(
         if self._tasks:
             await asyncio.wait(self._tasks)
         self.store.stop()
+
+    async def DeleteProject(self, request: Any, context: Any) -> Any:
+        await self._enter("DeleteProject", context)
+        fields = await self._delete(request, context, kind=deletion_pb2.DELETION_KIND_PROJECT)
+        return project_pb2.DeleteProjectResponse(**fields)
+
+    async def DeleteEnvironment(self, request: Any, context: Any) -> Any:
+        await self._enter("DeleteEnvironment", context)
+        slug = request.environment_id.removeprefix("env_")
+        kind = deletion_pb2.DELETION_KIND_ENVIRONMENT
+        fields = await self._delete(
+            request, context, kind=kind, environment_id=request.environment_id, environment_slug=slug
+        )
+        return environment_pb2.DeleteEnvironmentResponse(**fields)
+
+    async def DeleteDeployment(self, request: Any, context: Any) -> Any:
+        await self._enter("DeleteDeployment", context)
+        kind = deletion_pb2.DELETION_KIND_DEPLOYMENT
+        fields = await self._delete(request, context, kind=kind, deployment_id=request.deployment_id)
+        return deployment_pb2.DeleteDeploymentResponse(**fields)
 
     def make_live(self, deployment: deployment_pb2.Deployment) -> None:
         """Give a deployment the environment's route."""

@@ -109,6 +109,13 @@ async def test_every_mutation_leaves_one_row(api: RunningApi, upload: Upload, de
     wish = {"name": "a.example", "names_json": ["a.example"], "issuer": "local", "challenge": "", "workspace_id": None}
     await api.db.write(certificates.put_managed, wish, 1)
     await admin.acme.RetryCertificate(acme_pb2.RetryCertificateRequest(name="a.example"))
+    await admin.deployment.DeleteDeployment(
+        deployment_pb2.DeleteDeploymentRequest(deployment_id=cancelled.deployment_id)
+    )
+    await admin.environment.DeleteEnvironment(
+        environment_pb2.DeleteEnvironmentRequest(environment_id=environment.environment_id)
+    )
+    await admin.project.DeleteProject(project_pb2.DeleteProjectRequest(project_id=project_id))
     rows = await entries(api)
     assert {row.method.removeprefix("/sealift.ctrl.v1.") for row in rows} == mutations()
     assert len(rows) == len(mutations()) + 3  # three deployments, and the project of the fixture

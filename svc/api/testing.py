@@ -35,6 +35,7 @@ from sealift.ctrl.v1 import (
     cluster_pb2_grpc,
     ctrl_pb2,
     ctrl_pb2_grpc,
+    deletion_pb2_grpc,
     deployment_pb2_grpc,
     domain_pb2_grpc,
     environment_pb2_grpc,
@@ -127,6 +128,7 @@ class Stubs:
         self.project: Any = project_pb2_grpc.ProjectServiceStub(channel)
         self.environment: Any = environment_pb2_grpc.EnvironmentServiceStub(channel)
         self.build: Any = build_pb2_grpc.BuildServiceStub(channel)
+        self.deletion: Any = deletion_pb2_grpc.DeletionServiceStub(channel)
         self.deployment: Any = deployment_pb2_grpc.DeploymentServiceStub(channel)
         self.acme: Any = acme_pb2_grpc.AcmeServiceStub(channel)
         self.domain: Any = domain_pb2_grpc.DomainServiceStub(channel)

@@ -13,11 +13,12 @@ from svc.worker.workflows.deploy.workflow import service as deploy
 from svc.worker.workflows.routing.service import service as routing
 from svc.worker.workflows.slot.service import service as slot
 from svc.worker.workflows.switch.workflow import service as switch
+from svc.worker.workflows.teardown.workflow import service as teardown
 
 
 def services(deps: WorkerDeps) -> Sequence[Workflow | VirtualObject]:
     """Every workflow and object that Restate calls. Each workflow of pkg.workflows.catalogue must be here."""
-    return [deploy(deps), switch(deps), build(deps), routing(deps), slot(deps), certificate(deps)]
+    return [deploy(deps), switch(deps), build(deps), routing(deps), slot(deps), certificate(deps), teardown(deps)]
 
 
 def create_app(deps: WorkerDeps, identity_keys: Sequence[str]) -> App:

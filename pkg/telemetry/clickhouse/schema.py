@@ -121,6 +121,9 @@ SELECT_COLUMNS = "SELECT name FROM system.columns WHERE database = currentDataba
 DELETE_BUILDS = "DELETE FROM build_events WHERE build_id IN :build_ids"
 SELECT_ACCESS = f"{SELECT_REVISIONS} LIMIT 1 BY {', '.join(KEY_COLUMNS)} LIMIT :rows"
 DELETE_ACCESS = "DELETE FROM access_figures WHERE step_s = :step_s AND at < :at"
+_ACCESS_OF = "WHERE project_id = :project_id AND (:deployment_id = '' OR deployment_id = :deployment_id)"
+SELECT_ANY_ACCESS = f"SELECT 1 FROM access_figures {_ACCESS_OF} LIMIT 1"  # noqa: S608 - of constants
+DELETE_ACCESS_OF = f"DELETE FROM access_figures {_ACCESS_OF}"  # noqa: S608 - of constants
 SELECT_OLD_ACCESS = "SELECT 1 FROM access_figures WHERE step_s = :step_s AND at < :at LIMIT 1"
 _LINES_ONCE = "LIMIT 1 BY source_id, seq LIMIT :rows"
 SELECT_LINES_BY_TIME, SELECT_NEWEST_LINES, SELECT_LINES_OF_SOURCE = (

@@ -124,6 +124,13 @@ class ClickHouseAccess:
         )
         return [record_of(row) for row in rows]
 
+    async def delete(self, project_id: str, deployment_id: str = "") -> None:
+        """See `AccessTelemetry.delete`."""
+        values = {"project_id": project_id, "deployment_id": deployment_id}
+        # a DELETE rewrites parts, also for nothing
+        if await self._connection.select(tuple[int], schema.SELECT_ANY_ACCESS, **values):
+            await self._connection.execute(schema.DELETE_ACCESS_OF, **values)
+
     async def delete_before(self, step_s: int, at: int) -> None:
         """See `AccessTelemetry.delete_before`."""
         # a DELETE rewrites parts, also for nothing

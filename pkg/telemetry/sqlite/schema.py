@@ -73,6 +73,11 @@ DELETE FROM access_figures WHERE (project_id, step_s, at, deployment_id, region,
   SELECT project_id, step_s, at, deployment_id, region, writer, part FROM access_figures
   WHERE step_s = ? AND at < ? LIMIT ?)
 """
+DELETE_ACCESS_OF = """
+DELETE FROM access_figures WHERE (project_id, step_s, at, deployment_id, region, writer, part) IN (
+  SELECT project_id, step_s, at, deployment_id, region, writer, part FROM access_figures
+  WHERE project_id = ? AND (? = '' OR deployment_id = ?) LIMIT ?)
+"""
 SELECT_OLD = "SELECT build_id FROM build_heads WHERE at < ? ORDER BY at"
 
 

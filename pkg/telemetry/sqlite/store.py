@@ -132,10 +132,16 @@ class SqliteAccess:
             ]
         )
 
+    async def delete(self, project_id: str, deployment_id: str = "") -> None:
+        """See `AccessTelemetry.delete`."""
+        values = (project_id, deployment_id, deployment_id, DELETED_AT_ONCE)
+        while await self._writer.run(lambda connection: _delete_access(connection, schema.DELETE_ACCESS_OF, values)):
+            pass  # one transaction each: others write in between
+
     async def delete_before(self, step_s: int, at: int) -> None:
         """See `AccessTelemetry.delete_before`."""
         values = (step_s, at, DELETED_AT_ONCE)
-        while await self._writer.run(lambda connection: _delete_access(connection, values)):
+        while await self._writer.run(lambda connection: _delete_access(connection, schema.DELETE_ACCESS, values)):
             pass  # one transaction each: others write in between
         await self._writer.run(lambda connection: connection.executescript("PRAGMA incremental_vacuum"))
 
@@ -164,6 +170,6 @@ def _store_access(connection: sqlite3.Connection, records: Sequence[AccessRecord
         connection.executemany(schema.UPSERT_ACCESS, [access_row_of(record) for record in records])
 
 
-def _delete_access(connection: sqlite3.Connection, values: tuple[int, int, int]) -> int:
+def _delete_access(connection: sqlite3.Connection, statement: str, values: tuple[int | str, ...]) -> int:
     with schema.transaction(connection):
-        return connection.execute(schema.DELETE_ACCESS, values).rowcount
+        return connection.execute(statement, values).rowcount

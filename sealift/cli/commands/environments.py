@@ -53,7 +53,7 @@ def _show(url: str | None, project: str | None, *, as_json: bool) -> int:
                 one.environment_id,
                 one.live_deployment_id or ("stopped" if one.is_stopped else "-"),
                 ago(one.created_at),
-                "rolled back" if one.is_rolled_back else "",
+                "being deleted" if one.deletion_id else "rolled back" if one.is_rolled_back else "",
             )
             for one in found
         ]

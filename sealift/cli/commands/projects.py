@@ -55,6 +55,8 @@ def _show(url: str | None, *, as_json: bool) -> int:
 
 def state(one: project_pb2.Project) -> str:
     """The live state of a project, e.g. "live", "live, 0 of 2 healthy", "stopped"."""
+    if one.deletion_id:
+        return "being deleted"
     if not one.live_deployment_id:
         return "stopped" if one.is_stopped else "not live"
     if one.live_instances and one.healthy_instances == one.live_instances:

@@ -10,6 +10,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from sealift.ctrl.v1 import build_pb2 as _build_pb2
 from sealift.ctrl.v1 import common_pb2 as _common_pb2
+from sealift.ctrl.v1 import deletion_pb2 as _deletion_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -435,6 +436,7 @@ class Deployment(_message.Message):
     PORT_FIELD_NUMBER: _builtins.int
     PORT_IS_ADOPTED_FIELD_NUMBER: _builtins.int
     REPLICAS_FIELD_NUMBER: _builtins.int
+    DELETION_ID_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     project_id: _builtins.str
     environment_id: _builtins.str
@@ -469,6 +471,8 @@ class Deployment(_message.Message):
     """How many instances each region should run now: the number of the environment, once that was scaled, else that of the
     settings; with bounds at least so many.
     """
+    deletion_id: _builtins.str
+    """of the deletion that is under way; "" for none"""
     @_builtins.property
     def git_commit(self) -> Global___GitCommit: ...
     @_builtins.property
@@ -533,10 +537,11 @@ class Deployment(_message.Message):
         port: _builtins.int = ...,
         port_is_adopted: _builtins.bool = ...,
         replicas: _builtins.int = ...,
+        deletion_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_keyspace_id", b"_keyspace_id", "error", b"error", "git_commit", b"git_commit", "keyspace_id", b"keyspace_id", "settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_keyspace_id", b"_keyspace_id", "branch", b"branch", "build_id", b"build_id", "created_at", b"created_at", "deployment_id", b"deployment_id", "docker_image", b"docker_image", "ended_at", b"ended_at", "environment_id", b"environment_id", "environment_slug", b"environment_slug", "error", b"error", "git_commit", b"git_commit", "hostnames", b"hostnames", "image_ref", b"image_ref", "instances", b"instances", "is_live", b"is_live", "keyspace_id", b"keyspace_id", "last_output", b"last_output", "notices", b"notices", "port", b"port", "port_is_adopted", b"port_is_adopted", "project_id", b"project_id", "queued_reason", b"queued_reason", "replicas", b"replicas", "run_state", b"run_state", "seq", b"seq", "settings", b"settings", "source", b"source", "status", b"status", "steps", b"steps", "superseded_by_deployment_id", b"superseded_by_deployment_id", "updated_at", b"updated_at", "urls", b"urls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_keyspace_id", b"_keyspace_id", "branch", b"branch", "build_id", b"build_id", "created_at", b"created_at", "deletion_id", b"deletion_id", "deployment_id", b"deployment_id", "docker_image", b"docker_image", "ended_at", b"ended_at", "environment_id", b"environment_id", "environment_slug", b"environment_slug", "error", b"error", "git_commit", b"git_commit", "hostnames", b"hostnames", "image_ref", b"image_ref", "instances", b"instances", "is_live", b"is_live", "keyspace_id", b"keyspace_id", "last_output", b"last_output", "notices", b"notices", "port", b"port", "port_is_adopted", b"port_is_adopted", "project_id", b"project_id", "queued_reason", b"queued_reason", "replicas", b"replicas", "run_state", b"run_state", "seq", b"seq", "settings", b"settings", "source", b"source", "status", b"status", "steps", b"steps", "superseded_by_deployment_id", b"superseded_by_deployment_id", "updated_at", b"updated_at", "urls", b"urls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__keyspace_id: _TypeAlias = _typing.Literal["keyspace_id"]  # noqa: Y015
     _WhichOneofArgType__keyspace_id: _TypeAlias = _typing.Literal["_keyspace_id", b"_keyspace_id"]  # noqa: Y015
@@ -887,6 +892,57 @@ class StopDeploymentResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StopDeploymentResponse: _TypeAlias = StopDeploymentResponse  # noqa: Y015
+
+@_typing.final
+class DeleteDeploymentRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    SKIP_REGIONS_FIELD_NUMBER: _builtins.int
+    deployment_id: _builtins.str
+    force: _builtins.bool
+    """also what is live, would be rolled back to, or is being promoted; its hostnames then say "stopped" """
+    skip_regions: _builtins.bool
+    """go on without regions that do not confirm; also for a deletion that is under way"""
+    def __init__(
+        self,
+        *,
+        deployment_id: _builtins.str = ...,
+        force: _builtins.bool = ...,
+        skip_regions: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "force", b"force", "skip_regions", b"skip_regions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteDeploymentRequest: _TypeAlias = DeleteDeploymentRequest  # noqa: Y015
+
+@_typing.final
+class DeleteDeploymentResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELETION_FIELD_NUMBER: _builtins.int
+    ALREADY_RECORDED_FIELD_NUMBER: _builtins.int
+    already_recorded: _builtins.bool
+    """an earlier call recorded it"""
+    @_builtins.property
+    def deletion(self) -> _deletion_pb2.Deletion: ...
+    def __init__(
+        self,
+        *,
+        deletion: _deletion_pb2.Deletion | None = ...,
+        already_recorded: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deletion", b"deletion"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_recorded", b"already_recorded", "deletion", b"deletion"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteDeploymentResponse: _TypeAlias = DeleteDeploymentResponse  # noqa: Y015
 
 @_typing.final
 class Operation(_message.Message):

@@ -71,6 +71,11 @@ class DeploymentServiceStub:
                 request_serializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.StopDeploymentRequest.SerializeToString,
                 response_deserializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.StopDeploymentResponse.FromString,
                 _registered_method=True)
+        self.DeleteDeployment = channel.unary_unary(
+                '/sealift.ctrl.v1.DeploymentService/DeleteDeployment',
+                request_serializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.DeleteDeploymentRequest.SerializeToString,
+                response_deserializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.DeleteDeploymentResponse.FromString,
+                _registered_method=True)
         self.Promote = channel.unary_unary(
                 '/sealift.ctrl.v1.DeploymentService/Promote',
                 request_serializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.PromoteRequest.SerializeToString,
@@ -150,6 +155,14 @@ class DeploymentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteDeployment(self, request, context):
+        """Deletes a deployment with its instances, image, logs and figures; one under way is cancelled first. Idempotent.
+        FailedPrecondition deployment.routed, deployment.rollback_target or deployment.in_use unless forced.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Promote(self, request, context):
         """Moves the environment's routes to a ready deployment and ends a rolled-back state.
         """
@@ -222,6 +235,11 @@ def add_DeploymentServiceServicer_to_server(servicer, server):
                     servicer.StopDeployment,
                     request_deserializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.StopDeploymentRequest.FromString,
                     response_serializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.StopDeploymentResponse.SerializeToString,
+            ),
+            'DeleteDeployment': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteDeployment,
+                    request_deserializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.DeleteDeploymentRequest.FromString,
+                    response_serializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.DeleteDeploymentResponse.SerializeToString,
             ),
             'Promote': grpc.unary_unary_rpc_method_handler(
                     servicer.Promote,
@@ -439,6 +457,33 @@ class DeploymentService:
             '/sealift.ctrl.v1.DeploymentService/StopDeployment',
             sealift_dot_ctrl_dot_v1_dot_deployment__pb2.StopDeploymentRequest.SerializeToString,
             sealift_dot_ctrl_dot_v1_dot_deployment__pb2.StopDeploymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteDeployment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sealift.ctrl.v1.DeploymentService/DeleteDeployment',
+            sealift_dot_ctrl_dot_v1_dot_deployment__pb2.DeleteDeploymentRequest.SerializeToString,
+            sealift_dot_ctrl_dot_v1_dot_deployment__pb2.DeleteDeploymentResponse.FromString,
             options,
             channel_credentials,
             insecure,

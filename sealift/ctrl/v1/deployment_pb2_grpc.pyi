@@ -48,6 +48,10 @@ class DeploymentServiceStub:
     """Stops the instances of a ready deployment that is not live, or with take_down of a live one. Its hostnames, including
     its branch's, return 404 until a deploy or promote moves them again. Watch the operation.
     """
+    DeleteDeployment: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.DeleteDeploymentRequest, _deployment_pb2.DeleteDeploymentResponse]
+    """Deletes a deployment with its instances, image, logs and figures; one under way is cancelled first. Idempotent.
+    FailedPrecondition deployment.routed, deployment.rollback_target or deployment.in_use unless forced.
+    """
     Promote: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.PromoteRequest, _deployment_pb2.PromoteResponse]
     """Moves the environment's routes to a ready deployment and ends a rolled-back state."""
     Rollback: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.RollbackRequest, _deployment_pb2.RollbackResponse]
@@ -78,6 +82,10 @@ class DeploymentServiceAsyncStub(DeploymentServiceStub):
     StopDeployment: _aio.UnaryUnaryMultiCallable[_deployment_pb2.StopDeploymentRequest, _deployment_pb2.StopDeploymentResponse]  # type: ignore[assignment]
     """Stops the instances of a ready deployment that is not live, or with take_down of a live one. Its hostnames, including
     its branch's, return 404 until a deploy or promote moves them again. Watch the operation.
+    """
+    DeleteDeployment: _aio.UnaryUnaryMultiCallable[_deployment_pb2.DeleteDeploymentRequest, _deployment_pb2.DeleteDeploymentResponse]  # type: ignore[assignment]
+    """Deletes a deployment with its instances, image, logs and figures; one under way is cancelled first. Idempotent.
+    FailedPrecondition deployment.routed, deployment.rollback_target or deployment.in_use unless forced.
     """
     Promote: _aio.UnaryUnaryMultiCallable[_deployment_pb2.PromoteRequest, _deployment_pb2.PromoteResponse]  # type: ignore[assignment]
     """Moves the environment's routes to a ready deployment and ends a rolled-back state."""
@@ -148,6 +156,16 @@ class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_deployment_pb2.StopDeploymentResponse, _abc.Awaitable[_deployment_pb2.StopDeploymentResponse]]:
         """Stops the instances of a ready deployment that is not live, or with take_down of a live one. Its hostnames, including
         its branch's, return 404 until a deploy or promote moves them again. Watch the operation.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteDeployment(
+        self,
+        request: _deployment_pb2.DeleteDeploymentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deployment_pb2.DeleteDeploymentResponse, _abc.Awaitable[_deployment_pb2.DeleteDeploymentResponse]]:
+        """Deletes a deployment with its instances, image, logs and figures; one under way is cancelled first. Idempotent.
+        FailedPrecondition deployment.routed, deployment.rollback_target or deployment.in_use unless forced.
         """
 
     @_abc_1.abstractmethod

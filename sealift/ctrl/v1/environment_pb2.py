@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from sealift.ctrl.v1 import common_pb2 as sealift_dot_ctrl_dot_v1_dot_common__pb2
+from sealift.ctrl.v1 import deletion_pb2 as sealift_dot_ctrl_dot_v1_dot_deletion__pb2
 from sealift.ctrl.v1 import deployment_pb2 as sealift_dot_ctrl_dot_v1_dot_deployment__pb2
 from sealift.ctrl.v1 import options_pb2 as sealift_dot_ctrl_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!sealift/ctrl/v1/environment.proto\x12\x0fsealift.ctrl.v1\x1a\x1csealift/ctrl/v1/common.proto\x1a sealift/ctrl/v1/deployment.proto\x1a\x1dsealift/ctrl/v1/options.proto\"\xd9\x03\n\x0b\x45nvironment\x12\x16\n\x0e\x65nvironment_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x0c\n\x04slug\x18\x03 \x01(\t\x12.\n\x04kind\x18\x04 \x01(\x0e\x32 .sealift.ctrl.v1.EnvironmentKind\x12\x32\n\x08settings\x18\x05 \x01(\x0b\x32 .sealift.ctrl.v1.RuntimeSettings\x12\x16\n\x0evariable_names\x18\x06 \x03(\t\x12\x1a\n\x12live_deployment_id\x18\x07 \x01(\t\x12\x16\n\x0eis_rolled_back\x18\x08 \x01(\x08\x12\x12\n\ncreated_at\x18\t \x01(\x03\x12\x12\n\nupdated_at\x18\n \x01(\x03\x12\x15\n\x08replicas\x18\r \x01(\rH\x00\x88\x01\x01\x12\x12\n\nis_stopped\x18\x0c \x01(\x08\x12I\n\x0fplain_variables\x18\x0b \x03(\x0b\x32\x30.sealift.ctrl.v1.Environment.PlainVariablesEntry\x1a\x35\n\x13PlainVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0b\n\t_replicas\"H\n\x18\x43reateEnvironmentRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x12\n\x04slug\x18\x02 \x01(\tB\x04\x88\xb5\x18\x01\"N\n\x19\x43reateEnvironmentResponse\x12\x31\n\x0b\x65nvironment\x18\x01 \x01(\x0b\x32\x1c.sealift.ctrl.v1.Environment\"s\n\x15GetEnvironmentRequest\x12\x1e\n\x0e\x65nvironment_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01H\x00\x12\x33\n\x07\x62y_slug\x18\x02 \x01(\x0b\x32 .sealift.ctrl.v1.EnvironmentSlugH\x00\x42\x05\n\x03ref\"3\n\x0f\x45nvironmentSlug\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x0c\n\x04slug\x18\x02 \x01(\t\"K\n\x16GetEnvironmentResponse\x12\x31\n\x0b\x65nvironment\x18\x01 \x01(\x0b\x32\x1c.sealift.ctrl.v1.Environment\"3\n\x17ListEnvironmentsRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\"N\n\x18ListEnvironmentsResponse\x12\x32\n\x0c\x65nvironments\x18\x01 \x03(\x0b\x32\x1c.sealift.ctrl.v1.Environment\"\xac\x03\n\x18UpdateEnvironmentRequest\x12\x1c\n\x0e\x65nvironment_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x32\n\x08settings\x18\x02 \x01(\x0b\x32 .sealift.ctrl.v1.RuntimeSettings\x12W\n\rset_variables\x18\x03 \x03(\x0b\x32;.sealift.ctrl.v1.UpdateEnvironmentRequest.SetVariablesEntryB\x03\x80\x01\x01\x12\x17\n\x0funset_variables\x18\x04 \x03(\t\x12]\n\x13set_plain_variables\x18\x05 \x03(\x0b\x32@.sealift.ctrl.v1.UpdateEnvironmentRequest.SetPlainVariablesEntry\x1a\x33\n\x11SetVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x38\n\x16SetPlainVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"N\n\x19UpdateEnvironmentResponse\x12\x31\n\x0b\x65nvironment\x18\x01 \x01(\x0b\x32\x1c.sealift.ctrl.v1.Environment\"v\n\x0cScaleRequest\x12\x1c\n\x0e\x65nvironment_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x16\n\x08replicas\x18\x02 \x01(\rB\x04\x88\xb5\x18\x01\x12\x1c\n\x0fidempotency_key\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"X\n\rScaleResponse\x12-\n\toperation\x18\x01 \x01(\x0b\x32\x1a.sealift.ctrl.v1.Operation\x12\x18\n\x10\x61lready_recorded\x18\x02 \x01(\x08*r\n\x0f\x45nvironmentKind\x12 \n\x1c\x45NVIRONMENT_KIND_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x45NVIRONMENT_KIND_PRODUCTION\x10\x01\x12\x1c\n\x18\x45NVIRONMENT_KIND_PREVIEW\x10\x02\x32\xb2\x04\n\x12\x45nvironmentService\x12t\n\x11\x43reateEnvironment\x12).sealift.ctrl.v1.CreateEnvironmentRequest\x1a*.sealift.ctrl.v1.CreateEnvironmentResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x03\x12k\n\x0eGetEnvironment\x12&.sealift.ctrl.v1.GetEnvironmentRequest\x1a\'.sealift.ctrl.v1.GetEnvironmentResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x04\x12q\n\x10ListEnvironments\x12(.sealift.ctrl.v1.ListEnvironmentsRequest\x1a).sealift.ctrl.v1.ListEnvironmentsResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x03\x12t\n\x11UpdateEnvironment\x12).sealift.ctrl.v1.UpdateEnvironmentRequest\x1a*.sealift.ctrl.v1.UpdateEnvironmentResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x04\x12P\n\x05Scale\x12\x1d.sealift.ctrl.v1.ScaleRequest\x1a\x1e.sealift.ctrl.v1.ScaleResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!sealift/ctrl/v1/environment.proto\x12\x0fsealift.ctrl.v1\x1a\x1csealift/ctrl/v1/common.proto\x1a\x1esealift/ctrl/v1/deletion.proto\x1a sealift/ctrl/v1/deployment.proto\x1a\x1dsealift/ctrl/v1/options.proto\"\xee\x03\n\x0b\x45nvironment\x12\x16\n\x0e\x65nvironment_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x0c\n\x04slug\x18\x03 \x01(\t\x12.\n\x04kind\x18\x04 \x01(\x0e\x32 .sealift.ctrl.v1.EnvironmentKind\x12\x32\n\x08settings\x18\x05 \x01(\x0b\x32 .sealift.ctrl.v1.RuntimeSettings\x12\x16\n\x0evariable_names\x18\x06 \x03(\t\x12\x1a\n\x12live_deployment_id\x18\x07 \x01(\t\x12\x16\n\x0eis_rolled_back\x18\x08 \x01(\x08\x12\x12\n\ncreated_at\x18\t \x01(\x03\x12\x12\n\nupdated_at\x18\n \x01(\x03\x12\x15\n\x08replicas\x18\r \x01(\rH\x00\x88\x01\x01\x12\x12\n\nis_stopped\x18\x0c \x01(\x08\x12\x13\n\x0b\x64\x65letion_id\x18\x0f \x01(\t\x12I\n\x0fplain_variables\x18\x0b \x03(\x0b\x32\x30.sealift.ctrl.v1.Environment.PlainVariablesEntry\x1a\x35\n\x13PlainVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0b\n\t_replicas\"H\n\x18\x43reateEnvironmentRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x12\n\x04slug\x18\x02 \x01(\tB\x04\x88\xb5\x18\x01\"N\n\x19\x43reateEnvironmentResponse\x12\x31\n\x0b\x65nvironment\x18\x01 \x01(\x0b\x32\x1c.sealift.ctrl.v1.Environment\"s\n\x15GetEnvironmentRequest\x12\x1e\n\x0e\x65nvironment_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01H\x00\x12\x33\n\x07\x62y_slug\x18\x02 \x01(\x0b\x32 .sealift.ctrl.v1.EnvironmentSlugH\x00\x42\x05\n\x03ref\"3\n\x0f\x45nvironmentSlug\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x0c\n\x04slug\x18\x02 \x01(\t\"K\n\x16GetEnvironmentResponse\x12\x31\n\x0b\x65nvironment\x18\x01 \x01(\x0b\x32\x1c.sealift.ctrl.v1.Environment\"3\n\x17ListEnvironmentsRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\"N\n\x18ListEnvironmentsResponse\x12\x32\n\x0c\x65nvironments\x18\x01 \x03(\x0b\x32\x1c.sealift.ctrl.v1.Environment\"\xac\x03\n\x18UpdateEnvironmentRequest\x12\x1c\n\x0e\x65nvironment_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x32\n\x08settings\x18\x02 \x01(\x0b\x32 .sealift.ctrl.v1.RuntimeSettings\x12W\n\rset_variables\x18\x03 \x03(\x0b\x32;.sealift.ctrl.v1.UpdateEnvironmentRequest.SetVariablesEntryB\x03\x80\x01\x01\x12\x17\n\x0funset_variables\x18\x04 \x03(\t\x12]\n\x13set_plain_variables\x18\x05 \x03(\x0b\x32@.sealift.ctrl.v1.UpdateEnvironmentRequest.SetPlainVariablesEntry\x1a\x33\n\x11SetVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x38\n\x16SetPlainVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"N\n\x19UpdateEnvironmentResponse\x12\x31\n\x0b\x65nvironment\x18\x01 \x01(\x0b\x32\x1c.sealift.ctrl.v1.Environment\"v\n\x0cScaleRequest\x12\x1c\n\x0e\x65nvironment_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x16\n\x08replicas\x18\x02 \x01(\rB\x04\x88\xb5\x18\x01\x12\x1c\n\x0fidempotency_key\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"X\n\rScaleResponse\x12-\n\toperation\x18\x01 \x01(\x0b\x32\x1a.sealift.ctrl.v1.Operation\x12\x18\n\x10\x61lready_recorded\x18\x02 \x01(\x08\"N\n\x18\x44\x65leteEnvironmentRequest\x12\x1c\n\x0e\x65nvironment_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x14\n\x0cskip_regions\x18\x02 \x01(\x08\"b\n\x19\x44\x65leteEnvironmentResponse\x12+\n\x08\x64\x65letion\x18\x01 \x01(\x0b\x32\x19.sealift.ctrl.v1.Deletion\x12\x18\n\x10\x61lready_recorded\x18\x02 \x01(\x08*r\n\x0f\x45nvironmentKind\x12 \n\x1c\x45NVIRONMENT_KIND_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x45NVIRONMENT_KIND_PRODUCTION\x10\x01\x12\x1c\n\x18\x45NVIRONMENT_KIND_PREVIEW\x10\x02\x32\xa8\x05\n\x12\x45nvironmentService\x12t\n\x11\x43reateEnvironment\x12).sealift.ctrl.v1.CreateEnvironmentRequest\x1a*.sealift.ctrl.v1.CreateEnvironmentResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x03\x12k\n\x0eGetEnvironment\x12&.sealift.ctrl.v1.GetEnvironmentRequest\x1a\'.sealift.ctrl.v1.GetEnvironmentResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x04\x12q\n\x10ListEnvironments\x12(.sealift.ctrl.v1.ListEnvironmentsRequest\x1a).sealift.ctrl.v1.ListEnvironmentsResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x03\x12t\n\x11UpdateEnvironment\x12).sealift.ctrl.v1.UpdateEnvironmentRequest\x1a*.sealift.ctrl.v1.UpdateEnvironmentResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x04\x12P\n\x05Scale\x12\x1d.sealift.ctrl.v1.ScaleRequest\x1a\x1e.sealift.ctrl.v1.ScaleResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x04\x12t\n\x11\x44\x65leteEnvironment\x12).sealift.ctrl.v1.DeleteEnvironmentRequest\x1a*.sealift.ctrl.v1.DeleteEnvironmentResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,6 +57,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SCALEREQUEST'].fields_by_name['environment_id']._serialized_options = b'\210\265\030\001'
   _globals['_SCALEREQUEST'].fields_by_name['replicas']._loaded_options = None
   _globals['_SCALEREQUEST'].fields_by_name['replicas']._serialized_options = b'\210\265\030\001'
+  _globals['_DELETEENVIRONMENTREQUEST'].fields_by_name['environment_id']._loaded_options = None
+  _globals['_DELETEENVIRONMENTREQUEST'].fields_by_name['environment_id']._serialized_options = b'\210\265\030\001'
   _globals['_ENVIRONMENTSERVICE'].methods_by_name['CreateEnvironment']._loaded_options = None
   _globals['_ENVIRONMENTSERVICE'].methods_by_name['CreateEnvironment']._serialized_options = b'\212\265\030\004\010\003\020\003'
   _globals['_ENVIRONMENTSERVICE'].methods_by_name['GetEnvironment']._loaded_options = None
@@ -66,38 +69,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENVIRONMENTSERVICE'].methods_by_name['UpdateEnvironment']._serialized_options = b'\212\265\030\004\010\003\020\004'
   _globals['_ENVIRONMENTSERVICE'].methods_by_name['Scale']._loaded_options = None
   _globals['_ENVIRONMENTSERVICE'].methods_by_name['Scale']._serialized_options = b'\212\265\030\004\010\003\020\004'
-  _globals['_ENVIRONMENTKIND']._serialized_start=1880
-  _globals['_ENVIRONMENTKIND']._serialized_end=1994
-  _globals['_ENVIRONMENT']._serialized_start=150
-  _globals['_ENVIRONMENT']._serialized_end=623
-  _globals['_ENVIRONMENT_PLAINVARIABLESENTRY']._serialized_start=557
-  _globals['_ENVIRONMENT_PLAINVARIABLESENTRY']._serialized_end=610
-  _globals['_CREATEENVIRONMENTREQUEST']._serialized_start=625
-  _globals['_CREATEENVIRONMENTREQUEST']._serialized_end=697
-  _globals['_CREATEENVIRONMENTRESPONSE']._serialized_start=699
-  _globals['_CREATEENVIRONMENTRESPONSE']._serialized_end=777
-  _globals['_GETENVIRONMENTREQUEST']._serialized_start=779
-  _globals['_GETENVIRONMENTREQUEST']._serialized_end=894
-  _globals['_ENVIRONMENTSLUG']._serialized_start=896
-  _globals['_ENVIRONMENTSLUG']._serialized_end=947
-  _globals['_GETENVIRONMENTRESPONSE']._serialized_start=949
-  _globals['_GETENVIRONMENTRESPONSE']._serialized_end=1024
-  _globals['_LISTENVIRONMENTSREQUEST']._serialized_start=1026
-  _globals['_LISTENVIRONMENTSREQUEST']._serialized_end=1077
-  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_start=1079
-  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_end=1157
-  _globals['_UPDATEENVIRONMENTREQUEST']._serialized_start=1160
-  _globals['_UPDATEENVIRONMENTREQUEST']._serialized_end=1588
-  _globals['_UPDATEENVIRONMENTREQUEST_SETVARIABLESENTRY']._serialized_start=1479
-  _globals['_UPDATEENVIRONMENTREQUEST_SETVARIABLESENTRY']._serialized_end=1530
-  _globals['_UPDATEENVIRONMENTREQUEST_SETPLAINVARIABLESENTRY']._serialized_start=1532
-  _globals['_UPDATEENVIRONMENTREQUEST_SETPLAINVARIABLESENTRY']._serialized_end=1588
-  _globals['_UPDATEENVIRONMENTRESPONSE']._serialized_start=1590
-  _globals['_UPDATEENVIRONMENTRESPONSE']._serialized_end=1668
-  _globals['_SCALEREQUEST']._serialized_start=1670
-  _globals['_SCALEREQUEST']._serialized_end=1788
-  _globals['_SCALERESPONSE']._serialized_start=1790
-  _globals['_SCALERESPONSE']._serialized_end=1878
-  _globals['_ENVIRONMENTSERVICE']._serialized_start=1997
-  _globals['_ENVIRONMENTSERVICE']._serialized_end=2559
+  _globals['_ENVIRONMENTSERVICE'].methods_by_name['DeleteEnvironment']._loaded_options = None
+  _globals['_ENVIRONMENTSERVICE'].methods_by_name['DeleteEnvironment']._serialized_options = b'\212\265\030\004\010\003\020\004'
+  _globals['_ENVIRONMENTKIND']._serialized_start=2113
+  _globals['_ENVIRONMENTKIND']._serialized_end=2227
+  _globals['_ENVIRONMENT']._serialized_start=182
+  _globals['_ENVIRONMENT']._serialized_end=676
+  _globals['_ENVIRONMENT_PLAINVARIABLESENTRY']._serialized_start=610
+  _globals['_ENVIRONMENT_PLAINVARIABLESENTRY']._serialized_end=663
+  _globals['_CREATEENVIRONMENTREQUEST']._serialized_start=678
+  _globals['_CREATEENVIRONMENTREQUEST']._serialized_end=750
+  _globals['_CREATEENVIRONMENTRESPONSE']._serialized_start=752
+  _globals['_CREATEENVIRONMENTRESPONSE']._serialized_end=830
+  _globals['_GETENVIRONMENTREQUEST']._serialized_start=832
+  _globals['_GETENVIRONMENTREQUEST']._serialized_end=947
+  _globals['_ENVIRONMENTSLUG']._serialized_start=949
+  _globals['_ENVIRONMENTSLUG']._serialized_end=1000
+  _globals['_GETENVIRONMENTRESPONSE']._serialized_start=1002
+  _globals['_GETENVIRONMENTRESPONSE']._serialized_end=1077
+  _globals['_LISTENVIRONMENTSREQUEST']._serialized_start=1079
+  _globals['_LISTENVIRONMENTSREQUEST']._serialized_end=1130
+  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_start=1132
+  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_end=1210
+  _globals['_UPDATEENVIRONMENTREQUEST']._serialized_start=1213
+  _globals['_UPDATEENVIRONMENTREQUEST']._serialized_end=1641
+  _globals['_UPDATEENVIRONMENTREQUEST_SETVARIABLESENTRY']._serialized_start=1532
+  _globals['_UPDATEENVIRONMENTREQUEST_SETVARIABLESENTRY']._serialized_end=1583
+  _globals['_UPDATEENVIRONMENTREQUEST_SETPLAINVARIABLESENTRY']._serialized_start=1585
+  _globals['_UPDATEENVIRONMENTREQUEST_SETPLAINVARIABLESENTRY']._serialized_end=1641
+  _globals['_UPDATEENVIRONMENTRESPONSE']._serialized_start=1643
+  _globals['_UPDATEENVIRONMENTRESPONSE']._serialized_end=1721
+  _globals['_SCALEREQUEST']._serialized_start=1723
+  _globals['_SCALEREQUEST']._serialized_end=1841
+  _globals['_SCALERESPONSE']._serialized_start=1843
+  _globals['_SCALERESPONSE']._serialized_end=1931
+  _globals['_DELETEENVIRONMENTREQUEST']._serialized_start=1933
+  _globals['_DELETEENVIRONMENTREQUEST']._serialized_end=2011
+  _globals['_DELETEENVIRONMENTRESPONSE']._serialized_start=2013
+  _globals['_DELETEENVIRONMENTRESPONSE']._serialized_end=2111
+  _globals['_ENVIRONMENTSERVICE']._serialized_start=2230
+  _globals['_ENVIRONMENTSERVICE']._serialized_end=2910
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from sealift.ctrl.v1 import common_pb2 as _common_pb2
+from sealift.ctrl.v1 import deletion_pb2 as _deletion_pb2
 from sealift.ctrl.v1 import deployment_pb2 as _deployment_pb2
 import builtins as _builtins
 import sys
@@ -76,6 +77,7 @@ class Environment(_message.Message):
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     REPLICAS_FIELD_NUMBER: _builtins.int
     IS_STOPPED_FIELD_NUMBER: _builtins.int
+    DELETION_ID_FIELD_NUMBER: _builtins.int
     PLAIN_VARIABLES_FIELD_NUMBER: _builtins.int
     environment_id: _builtins.str
     project_id: _builtins.str
@@ -92,6 +94,8 @@ class Environment(_message.Message):
     """Instances in each region, as they were scaled last; absent: never, and each deployment has the number of its settings."""
     is_stopped: _builtins.bool
     """what was live was stopped: its address says so"""
+    deletion_id: _builtins.str
+    """of the deletion that is under way; "" for none"""
     @_builtins.property
     def settings(self) -> _common_pb2.RuntimeSettings:
         """complete, including defaults"""
@@ -119,11 +123,12 @@ class Environment(_message.Message):
         updated_at: _builtins.int = ...,
         replicas: _builtins.int | None = ...,
         is_stopped: _builtins.bool = ...,
+        deletion_id: _builtins.str = ...,
         plain_variables: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "replicas", b"replicas", "settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "created_at", b"created_at", "environment_id", b"environment_id", "is_rolled_back", b"is_rolled_back", "is_stopped", b"is_stopped", "kind", b"kind", "live_deployment_id", b"live_deployment_id", "plain_variables", b"plain_variables", "project_id", b"project_id", "replicas", b"replicas", "settings", b"settings", "slug", b"slug", "updated_at", b"updated_at", "variable_names", b"variable_names"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "created_at", b"created_at", "deletion_id", b"deletion_id", "environment_id", b"environment_id", "is_rolled_back", b"is_rolled_back", "is_stopped", b"is_stopped", "kind", b"kind", "live_deployment_id", b"live_deployment_id", "plain_variables", b"plain_variables", "project_id", b"project_id", "replicas", b"replicas", "settings", b"settings", "slug", b"slug", "updated_at", b"updated_at", "variable_names", b"variable_names"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__replicas: _TypeAlias = _typing.Literal["replicas"]  # noqa: Y015
     _WhichOneofArgType__replicas: _TypeAlias = _typing.Literal["_replicas", b"_replicas"]  # noqa: Y015
@@ -433,3 +438,50 @@ class ScaleResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ScaleResponse: _TypeAlias = ScaleResponse  # noqa: Y015
+
+@_typing.final
+class DeleteEnvironmentRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENVIRONMENT_ID_FIELD_NUMBER: _builtins.int
+    SKIP_REGIONS_FIELD_NUMBER: _builtins.int
+    environment_id: _builtins.str
+    skip_regions: _builtins.bool
+    """go on without regions that do not confirm; also for a deletion that is under way"""
+    def __init__(
+        self,
+        *,
+        environment_id: _builtins.str = ...,
+        skip_regions: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment_id", b"environment_id", "skip_regions", b"skip_regions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteEnvironmentRequest: _TypeAlias = DeleteEnvironmentRequest  # noqa: Y015
+
+@_typing.final
+class DeleteEnvironmentResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELETION_FIELD_NUMBER: _builtins.int
+    ALREADY_RECORDED_FIELD_NUMBER: _builtins.int
+    already_recorded: _builtins.bool
+    """an earlier call recorded it"""
+    @_builtins.property
+    def deletion(self) -> _deletion_pb2.Deletion: ...
+    def __init__(
+        self,
+        *,
+        deletion: _deletion_pb2.Deletion | None = ...,
+        already_recorded: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deletion", b"deletion"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_recorded", b"already_recorded", "deletion", b"deletion"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteEnvironmentResponse: _TypeAlias = DeleteEnvironmentResponse  # noqa: Y015

@@ -60,6 +60,11 @@ class EnvironmentServiceStub:
                 request_serializer=sealift_dot_ctrl_dot_v1_dot_environment__pb2.ScaleRequest.SerializeToString,
                 response_deserializer=sealift_dot_ctrl_dot_v1_dot_environment__pb2.ScaleResponse.FromString,
                 _registered_method=True)
+        self.DeleteEnvironment = channel.unary_unary(
+                '/sealift.ctrl.v1.EnvironmentService/DeleteEnvironment',
+                request_serializer=sealift_dot_ctrl_dot_v1_dot_environment__pb2.DeleteEnvironmentRequest.SerializeToString,
+                response_deserializer=sealift_dot_ctrl_dot_v1_dot_environment__pb2.DeleteEnvironmentResponse.FromString,
+                _registered_method=True)
 
 
 class EnvironmentServiceServicer:
@@ -100,6 +105,14 @@ class EnvironmentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteEnvironment(self, request, context):
+        """Deletes a preview environment with its deployments, variables and domains; the slug is free again at the end.
+        Idempotent. FailedPrecondition environment.production for the one of kind production.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EnvironmentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -127,6 +140,11 @@ def add_EnvironmentServiceServicer_to_server(servicer, server):
                     servicer.Scale,
                     request_deserializer=sealift_dot_ctrl_dot_v1_dot_environment__pb2.ScaleRequest.FromString,
                     response_serializer=sealift_dot_ctrl_dot_v1_dot_environment__pb2.ScaleResponse.SerializeToString,
+            ),
+            'DeleteEnvironment': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteEnvironment,
+                    request_deserializer=sealift_dot_ctrl_dot_v1_dot_environment__pb2.DeleteEnvironmentRequest.FromString,
+                    response_serializer=sealift_dot_ctrl_dot_v1_dot_environment__pb2.DeleteEnvironmentResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -265,6 +283,33 @@ class EnvironmentService:
             '/sealift.ctrl.v1.EnvironmentService/Scale',
             sealift_dot_ctrl_dot_v1_dot_environment__pb2.ScaleRequest.SerializeToString,
             sealift_dot_ctrl_dot_v1_dot_environment__pb2.ScaleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteEnvironment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sealift.ctrl.v1.EnvironmentService/DeleteEnvironment',
+            sealift_dot_ctrl_dot_v1_dot_environment__pb2.DeleteEnvironmentRequest.SerializeToString,
+            sealift_dot_ctrl_dot_v1_dot_environment__pb2.DeleteEnvironmentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,10 @@ class EnvironmentServiceStub:
     deploys, promotes and rollbacks keep the number. Watch the operation; of two the later one counts. FailedPrecondition
     environment.nothing_live, environment.autoscaled.
     """
+    DeleteEnvironment: _grpc.UnaryUnaryMultiCallable[_environment_pb2.DeleteEnvironmentRequest, _environment_pb2.DeleteEnvironmentResponse]
+    """Deletes a preview environment with its deployments, variables and domains; the slug is free again at the end.
+    Idempotent. FailedPrecondition environment.production for the one of kind production.
+    """
 
 @_typing.type_check_only
 class EnvironmentServiceAsyncStub(EnvironmentServiceStub):
@@ -58,6 +62,10 @@ class EnvironmentServiceAsyncStub(EnvironmentServiceStub):
     """Sets how many instances each region runs of every deployment of the environment that has no bounds, now and later:
     deploys, promotes and rollbacks keep the number. Watch the operation; of two the later one counts. FailedPrecondition
     environment.nothing_live, environment.autoscaled.
+    """
+    DeleteEnvironment: _aio.UnaryUnaryMultiCallable[_environment_pb2.DeleteEnvironmentRequest, _environment_pb2.DeleteEnvironmentResponse]  # type: ignore[assignment]
+    """Deletes a preview environment with its deployments, variables and domains; the slug is free again at the end.
+    Idempotent. FailedPrecondition environment.production for the one of kind production.
     """
 
 class EnvironmentServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -101,6 +109,16 @@ class EnvironmentServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sets how many instances each region runs of every deployment of the environment that has no bounds, now and later:
         deploys, promotes and rollbacks keep the number. Watch the operation; of two the later one counts. FailedPrecondition
         environment.nothing_live, environment.autoscaled.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteEnvironment(
+        self,
+        request: _environment_pb2.DeleteEnvironmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_environment_pb2.DeleteEnvironmentResponse, _abc.Awaitable[_environment_pb2.DeleteEnvironmentResponse]]:
+        """Deletes a preview environment with its deployments, variables and domains; the slug is free again at the end.
+        Idempotent. FailedPrecondition environment.production for the one of kind production.
         """
 
 def add_EnvironmentServiceServicer_to_server(servicer: EnvironmentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

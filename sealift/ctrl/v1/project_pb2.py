@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from sealift.ctrl.v1 import deletion_pb2 as sealift_dot_ctrl_dot_v1_dot_deletion__pb2
 from sealift.ctrl.v1 import options_pb2 as sealift_dot_ctrl_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsealift/ctrl/v1/project.proto\x12\x0fsealift.ctrl.v1\x1a\x1dsealift/ctrl/v1/options.proto\"\xec\x01\n\x07Project\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x0c\n\x04slug\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x12\n\ncreated_at\x18\x05 \x01(\x03\x12\x12\n\nupdated_at\x18\x06 \x01(\x03\x12\x10\n\x08live_url\x18\x07 \x01(\t\x12\x1a\n\x12live_deployment_id\x18\x08 \x01(\t\x12\x16\n\x0elive_instances\x18\t \x01(\r\x12\x19\n\x11healthy_instances\x18\n \x01(\r\x12\x12\n\nis_stopped\x18\x0b \x01(\x08\"F\n\x14\x43reateProjectRequest\x12\x12\n\x04slug\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x11\n\x04name\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_name\"B\n\x15\x43reateProjectResponse\x12)\n\x07project\x18\x01 \x01(\x0b\x32\x18.sealift.ctrl.v1.Project\"L\n\x11GetProjectRequest\x12\x1a\n\nproject_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01H\x00\x12\x14\n\x04slug\x18\x02 \x01(\tB\x04\x88\xb5\x18\x01H\x00\x42\x05\n\x03ref\"?\n\x12GetProjectResponse\x12)\n\x07project\x18\x01 \x01(\x0b\x32\x18.sealift.ctrl.v1.Project\"<\n\x13ListProjectsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"[\n\x14ListProjectsResponse\x12*\n\x08projects\x18\x01 \x03(\x0b\x32\x18.sealift.ctrl.v1.Project\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"L\n\x14UpdateProjectRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x11\n\x04name\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_name\"B\n\x15UpdateProjectResponse\x12)\n\x07project\x18\x01 \x01(\x0b\x32\x18.sealift.ctrl.v1.Project2\xac\x03\n\x0eProjectService\x12h\n\rCreateProject\x12%.sealift.ctrl.v1.CreateProjectRequest\x1a&.sealift.ctrl.v1.CreateProjectResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x02\x12_\n\nGetProject\x12\".sealift.ctrl.v1.GetProjectRequest\x1a#.sealift.ctrl.v1.GetProjectResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x03\x12\x65\n\x0cListProjects\x12$.sealift.ctrl.v1.ListProjectsRequest\x1a%.sealift.ctrl.v1.ListProjectsResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x02\x12h\n\rUpdateProject\x12%.sealift.ctrl.v1.UpdateProjectRequest\x1a&.sealift.ctrl.v1.UpdateProjectResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsealift/ctrl/v1/project.proto\x12\x0fsealift.ctrl.v1\x1a\x1esealift/ctrl/v1/deletion.proto\x1a\x1dsealift/ctrl/v1/options.proto\"\x81\x02\n\x07Project\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x0c\n\x04slug\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x12\n\ncreated_at\x18\x05 \x01(\x03\x12\x12\n\nupdated_at\x18\x06 \x01(\x03\x12\x10\n\x08live_url\x18\x07 \x01(\t\x12\x1a\n\x12live_deployment_id\x18\x08 \x01(\t\x12\x16\n\x0elive_instances\x18\t \x01(\r\x12\x19\n\x11healthy_instances\x18\n \x01(\r\x12\x12\n\nis_stopped\x18\x0b \x01(\x08\x12\x13\n\x0b\x64\x65letion_id\x18\x0c \x01(\t\"F\n\x14\x43reateProjectRequest\x12\x12\n\x04slug\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x11\n\x04name\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_name\"B\n\x15\x43reateProjectResponse\x12)\n\x07project\x18\x01 \x01(\x0b\x32\x18.sealift.ctrl.v1.Project\"L\n\x11GetProjectRequest\x12\x1a\n\nproject_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01H\x00\x12\x14\n\x04slug\x18\x02 \x01(\tB\x04\x88\xb5\x18\x01H\x00\x42\x05\n\x03ref\"?\n\x12GetProjectResponse\x12)\n\x07project\x18\x01 \x01(\x0b\x32\x18.sealift.ctrl.v1.Project\"<\n\x13ListProjectsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"[\n\x14ListProjectsResponse\x12*\n\x08projects\x18\x01 \x03(\x0b\x32\x18.sealift.ctrl.v1.Project\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"L\n\x14UpdateProjectRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x11\n\x04name\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_name\"B\n\x15UpdateProjectResponse\x12)\n\x07project\x18\x01 \x01(\x0b\x32\x18.sealift.ctrl.v1.Project\"F\n\x14\x44\x65leteProjectRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x14\n\x0cskip_regions\x18\x02 \x01(\x08\"^\n\x15\x44\x65leteProjectResponse\x12+\n\x08\x64\x65letion\x18\x01 \x01(\x0b\x32\x19.sealift.ctrl.v1.Deletion\x12\x18\n\x10\x61lready_recorded\x18\x02 \x01(\x08\x32\x96\x04\n\x0eProjectService\x12h\n\rCreateProject\x12%.sealift.ctrl.v1.CreateProjectRequest\x1a&.sealift.ctrl.v1.CreateProjectResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x02\x12_\n\nGetProject\x12\".sealift.ctrl.v1.GetProjectRequest\x1a#.sealift.ctrl.v1.GetProjectResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x03\x12\x65\n\x0cListProjects\x12$.sealift.ctrl.v1.ListProjectsRequest\x1a%.sealift.ctrl.v1.ListProjectsResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x02\x12h\n\rUpdateProject\x12%.sealift.ctrl.v1.UpdateProjectRequest\x1a&.sealift.ctrl.v1.UpdateProjectResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x03\x12h\n\rDeleteProject\x12%.sealift.ctrl.v1.DeleteProjectRequest\x1a&.sealift.ctrl.v1.DeleteProjectResponse\"\x08\x8a\xb5\x18\x04\x08\x04\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +41,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETPROJECTREQUEST'].fields_by_name['slug']._serialized_options = b'\210\265\030\001'
   _globals['_UPDATEPROJECTREQUEST'].fields_by_name['project_id']._loaded_options = None
   _globals['_UPDATEPROJECTREQUEST'].fields_by_name['project_id']._serialized_options = b'\210\265\030\001'
+  _globals['_DELETEPROJECTREQUEST'].fields_by_name['project_id']._loaded_options = None
+  _globals['_DELETEPROJECTREQUEST'].fields_by_name['project_id']._serialized_options = b'\210\265\030\001'
   _globals['_PROJECTSERVICE'].methods_by_name['CreateProject']._loaded_options = None
   _globals['_PROJECTSERVICE'].methods_by_name['CreateProject']._serialized_options = b'\212\265\030\004\010\003\020\002'
   _globals['_PROJECTSERVICE'].methods_by_name['GetProject']._loaded_options = None
@@ -48,24 +51,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROJECTSERVICE'].methods_by_name['ListProjects']._serialized_options = b'\212\265\030\004\010\002\020\002'
   _globals['_PROJECTSERVICE'].methods_by_name['UpdateProject']._loaded_options = None
   _globals['_PROJECTSERVICE'].methods_by_name['UpdateProject']._serialized_options = b'\212\265\030\004\010\003\020\003'
-  _globals['_PROJECT']._serialized_start=82
-  _globals['_PROJECT']._serialized_end=318
-  _globals['_CREATEPROJECTREQUEST']._serialized_start=320
-  _globals['_CREATEPROJECTREQUEST']._serialized_end=390
-  _globals['_CREATEPROJECTRESPONSE']._serialized_start=392
-  _globals['_CREATEPROJECTRESPONSE']._serialized_end=458
-  _globals['_GETPROJECTREQUEST']._serialized_start=460
-  _globals['_GETPROJECTREQUEST']._serialized_end=536
-  _globals['_GETPROJECTRESPONSE']._serialized_start=538
-  _globals['_GETPROJECTRESPONSE']._serialized_end=601
-  _globals['_LISTPROJECTSREQUEST']._serialized_start=603
-  _globals['_LISTPROJECTSREQUEST']._serialized_end=663
-  _globals['_LISTPROJECTSRESPONSE']._serialized_start=665
-  _globals['_LISTPROJECTSRESPONSE']._serialized_end=756
-  _globals['_UPDATEPROJECTREQUEST']._serialized_start=758
-  _globals['_UPDATEPROJECTREQUEST']._serialized_end=834
-  _globals['_UPDATEPROJECTRESPONSE']._serialized_start=836
-  _globals['_UPDATEPROJECTRESPONSE']._serialized_end=902
-  _globals['_PROJECTSERVICE']._serialized_start=905
-  _globals['_PROJECTSERVICE']._serialized_end=1333
+  _globals['_PROJECTSERVICE'].methods_by_name['DeleteProject']._loaded_options = None
+  _globals['_PROJECTSERVICE'].methods_by_name['DeleteProject']._serialized_options = b'\212\265\030\004\010\004\020\003'
+  _globals['_PROJECT']._serialized_start=114
+  _globals['_PROJECT']._serialized_end=371
+  _globals['_CREATEPROJECTREQUEST']._serialized_start=373
+  _globals['_CREATEPROJECTREQUEST']._serialized_end=443
+  _globals['_CREATEPROJECTRESPONSE']._serialized_start=445
+  _globals['_CREATEPROJECTRESPONSE']._serialized_end=511
+  _globals['_GETPROJECTREQUEST']._serialized_start=513
+  _globals['_GETPROJECTREQUEST']._serialized_end=589
+  _globals['_GETPROJECTRESPONSE']._serialized_start=591
+  _globals['_GETPROJECTRESPONSE']._serialized_end=654
+  _globals['_LISTPROJECTSREQUEST']._serialized_start=656
+  _globals['_LISTPROJECTSREQUEST']._serialized_end=716
+  _globals['_LISTPROJECTSRESPONSE']._serialized_start=718
+  _globals['_LISTPROJECTSRESPONSE']._serialized_end=809
+  _globals['_UPDATEPROJECTREQUEST']._serialized_start=811
+  _globals['_UPDATEPROJECTREQUEST']._serialized_end=887
+  _globals['_UPDATEPROJECTRESPONSE']._serialized_start=889
+  _globals['_UPDATEPROJECTRESPONSE']._serialized_end=955
+  _globals['_DELETEPROJECTREQUEST']._serialized_start=957
+  _globals['_DELETEPROJECTREQUEST']._serialized_end=1027
+  _globals['_DELETEPROJECTRESPONSE']._serialized_start=1029
+  _globals['_DELETEPROJECTRESPONSE']._serialized_end=1123
+  _globals['_PROJECTSERVICE']._serialized_start=1126
+  _globals['_PROJECTSERVICE']._serialized_end=1660
 # @@protoc_insertion_point(module_scope)

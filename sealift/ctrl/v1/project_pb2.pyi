@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from sealift.ctrl.v1 import deletion_pb2 as _deletion_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -33,6 +34,7 @@ class Project(_message.Message):
     LIVE_INSTANCES_FIELD_NUMBER: _builtins.int
     HEALTHY_INSTANCES_FIELD_NUMBER: _builtins.int
     IS_STOPPED_FIELD_NUMBER: _builtins.int
+    DELETION_ID_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     workspace_id: _builtins.str
     slug: _builtins.str
@@ -50,6 +52,8 @@ class Project(_message.Message):
     """of these, the ones that get traffic"""
     is_stopped: _builtins.bool
     """what was live in production was stopped: its address says so"""
+    deletion_id: _builtins.str
+    """of the deletion that is under way; "" for none"""
     def __init__(
         self,
         *,
@@ -64,10 +68,11 @@ class Project(_message.Message):
         live_instances: _builtins.int = ...,
         healthy_instances: _builtins.int = ...,
         is_stopped: _builtins.bool = ...,
+        deletion_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "healthy_instances", b"healthy_instances", "is_stopped", b"is_stopped", "live_deployment_id", b"live_deployment_id", "live_instances", b"live_instances", "live_url", b"live_url", "name", b"name", "project_id", b"project_id", "slug", b"slug", "updated_at", b"updated_at", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "deletion_id", b"deletion_id", "healthy_instances", b"healthy_instances", "is_stopped", b"is_stopped", "live_deployment_id", b"live_deployment_id", "live_instances", b"live_instances", "live_url", b"live_url", "name", b"name", "project_id", b"project_id", "slug", b"slug", "updated_at", b"updated_at", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -255,3 +260,50 @@ class UpdateProjectResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UpdateProjectResponse: _TypeAlias = UpdateProjectResponse  # noqa: Y015
+
+@_typing.final
+class DeleteProjectRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    SKIP_REGIONS_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    skip_regions: _builtins.bool
+    """go on without regions that do not confirm; also for a deletion that is under way"""
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+        skip_regions: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project_id", b"project_id", "skip_regions", b"skip_regions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteProjectRequest: _TypeAlias = DeleteProjectRequest  # noqa: Y015
+
+@_typing.final
+class DeleteProjectResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELETION_FIELD_NUMBER: _builtins.int
+    ALREADY_RECORDED_FIELD_NUMBER: _builtins.int
+    already_recorded: _builtins.bool
+    """an earlier call recorded it"""
+    @_builtins.property
+    def deletion(self) -> _deletion_pb2.Deletion: ...
+    def __init__(
+        self,
+        *,
+        deletion: _deletion_pb2.Deletion | None = ...,
+        already_recorded: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deletion", b"deletion"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_recorded", b"already_recorded", "deletion", b"deletion"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteProjectResponse: _TypeAlias = DeleteProjectResponse  # noqa: Y015

@@ -55,6 +55,11 @@ class ProjectServiceStub:
                 request_serializer=sealift_dot_ctrl_dot_v1_dot_project__pb2.UpdateProjectRequest.SerializeToString,
                 response_deserializer=sealift_dot_ctrl_dot_v1_dot_project__pb2.UpdateProjectResponse.FromString,
                 _registered_method=True)
+        self.DeleteProject = channel.unary_unary(
+                '/sealift.ctrl.v1.ProjectService/DeleteProject',
+                request_serializer=sealift_dot_ctrl_dot_v1_dot_project__pb2.DeleteProjectRequest.SerializeToString,
+                response_deserializer=sealift_dot_ctrl_dot_v1_dot_project__pb2.DeleteProjectResponse.FromString,
+                _registered_method=True)
 
 
 class ProjectServiceServicer:
@@ -86,6 +91,13 @@ class ProjectServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteProject(self, request, context):
+        """Deletes a project with all that belongs to it; the slug is free again at the end. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProjectServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -108,6 +120,11 @@ def add_ProjectServiceServicer_to_server(servicer, server):
                     servicer.UpdateProject,
                     request_deserializer=sealift_dot_ctrl_dot_v1_dot_project__pb2.UpdateProjectRequest.FromString,
                     response_serializer=sealift_dot_ctrl_dot_v1_dot_project__pb2.UpdateProjectResponse.SerializeToString,
+            ),
+            'DeleteProject': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteProject,
+                    request_deserializer=sealift_dot_ctrl_dot_v1_dot_project__pb2.DeleteProjectRequest.FromString,
+                    response_serializer=sealift_dot_ctrl_dot_v1_dot_project__pb2.DeleteProjectResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -219,6 +236,33 @@ class ProjectService:
             '/sealift.ctrl.v1.ProjectService/UpdateProject',
             sealift_dot_ctrl_dot_v1_dot_project__pb2.UpdateProjectRequest.SerializeToString,
             sealift_dot_ctrl_dot_v1_dot_project__pb2.UpdateProjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteProject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sealift.ctrl.v1.ProjectService/DeleteProject',
+            sealift_dot_ctrl_dot_v1_dot_project__pb2.DeleteProjectRequest.SerializeToString,
+            sealift_dot_ctrl_dot_v1_dot_project__pb2.DeleteProjectResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -17,6 +17,7 @@ _ID_WORDS = {
     "key": "a key id",
     "drain": "a drain id",
     "dom": "a domain id",
+    "del": "a deletion id",
 }
 
 

@@ -16,14 +16,18 @@ from pkg.projects.model import Project
 from svc.api.requests.checks import check_id, shown
 
 
+def _missing(kind: str, some_id: str, found: Project | Environment | Deployment | Build | None) -> str:
+    return f"There is no {kind} {some_id}" if found is None else f"The {kind} {some_id} was deleted"
+
+
 def project(connection: Connection, workspace_id: str, project_id: str) -> Project:
     """The project, or NotFound `project.not_found`."""
     check_id("project_id", "proj", project_id)
     found = projects.get(connection, project_id, workspace_id=workspace_id)
-    if found is None:
+    if found is None or found.deleted_at is not None:
         raise NotFound(
             "project.not_found",
-            f"There is no project {project_id}: `sealift projects` lists yours.",
+            f"{_missing('project', project_id, found)}: `sealift projects` lists yours.",
             field="project_id",
         )
     return found
@@ -33,10 +37,10 @@ def environment(connection: Connection, workspace_id: str, environment_id: str) 
     """The environment, or NotFound `environment.not_found`."""
     check_id("environment_id", "env", environment_id)
     found = environments.get(connection, environment_id, workspace_id=workspace_id)
-    if found is None:
+    if found is None or found.deleted_at is not None:
         raise NotFound(
             "environment.not_found",
-            f"There is no environment {environment_id}: `sealift environments` lists a project's.",
+            f"{_missing('environment', environment_id, found)}: `sealift environments` lists a project's.",
             field="environment_id",
         )
     return found
@@ -59,10 +63,10 @@ def deployment(connection: Connection, workspace_id: str, deployment_id: str) ->
     """The deployment, or NotFound `deployment.not_found`."""
     check_id("deployment_id", "dep", deployment_id)
     found = deployments.get(connection, deployment_id, workspace_id=workspace_id)
-    if found is None:
+    if found is None or found.deleted_at is not None:
         raise NotFound(
             "deployment.not_found",
-            f"There is no deployment {deployment_id}: `sealift ls` lists yours.",
+            f"{_missing('deployment', deployment_id, found)}: `sealift ls` lists yours.",
             field="deployment_id",
         )
     return found
@@ -72,10 +76,10 @@ def build(connection: Connection, workspace_id: str, build_id: str) -> Build:
     """The build, or NotFound `build.not_found`."""
     check_id("build_id", "bld", build_id)
     found = builds.get(connection, build_id, workspace_id=workspace_id)
-    if found is None:
+    if found is None or found.deleted_at is not None:
         raise NotFound(
             "build.not_found",
-            f"There is no build {build_id}: `sealift builds` lists those of a project.",
+            f"{_missing('build', build_id, found)}: `sealift builds` lists those of a project.",
             field="build_id",
         )
     return found

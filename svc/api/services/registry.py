@@ -9,6 +9,7 @@ from sealift.ctrl.v1 import (
     build_pb2,
     cluster_pb2,
     ctrl_pb2,
+    deletion_pb2,
     deployment_pb2,
     domain_pb2,
     environment_pb2,
@@ -22,6 +23,7 @@ from svc.api.services.builds.service import BuildServicer
 from svc.api.services.certificates.service import AcmeServicer
 from svc.api.services.cluster.service import ClusterServicer
 from svc.api.services.ctrl.service import CtrlServicer
+from svc.api.services.deletions.service import DeletionServicer
 from svc.api.services.deployments.service import DeploymentServicer
 from svc.api.services.domains.service import DomainServicer
 from svc.api.services.environments.service import EnvironmentServicer
@@ -37,6 +39,7 @@ SERVICERS: Registry = {
     build_pb2.DESCRIPTOR.services_by_name["BuildService"]: BuildServicer,
     cluster_pb2.DESCRIPTOR.services_by_name["ClusterService"]: ClusterServicer,
     ctrl_pb2.DESCRIPTOR.services_by_name["CtrlService"]: CtrlServicer,
+    deletion_pb2.DESCRIPTOR.services_by_name["DeletionService"]: DeletionServicer,
     deployment_pb2.DESCRIPTOR.services_by_name["DeploymentService"]: DeploymentServicer,
     domain_pb2.DESCRIPTOR.services_by_name["DomainService"]: DomainServicer,
     environment_pb2.DESCRIPTOR.services_by_name["EnvironmentService"]: EnvironmentServicer,

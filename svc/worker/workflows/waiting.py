@@ -3,6 +3,7 @@
 Reports are stored before a workflow is notified, so a lost notification costs one poll.
 """
 
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -25,6 +26,8 @@ INSTANCES = "instances"
 APPLIED = "applied"
 
 FIRST_PAUSE_S = 0.02
+UNBOUNDED_S = math.inf
+UNBOUNDED_PAUSE_S = 15.0  # what may take days must not fill the journal
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,12 +91,14 @@ async def watch(
     Time in which nothing could be seen is given again once something can, see `TimeLeft`.
 
     After a notification it observes again soon, with growing pauses: the notification may be of an earlier report than
-    the one that is waited for. `stop` None: past the point of no return.
+    the one that is waited for. `stop` None: past the point of no return. `timeout_s` UNBOUNDED_S: the pauses grow up to
+    UNBOUNDED_PAUSE_S.
 
     Raises:
         WorkflowExit: STOPPED, on `stop`.
     """
     time_left, pause_s, waited_s = TimeLeft(timeout_s), journal.deps.config.deploy.wait_poll_s, 0.0
+    longest_s = UNBOUNDED_PAUSE_S if timeout_s == UNBOUNDED_S else pause_s
     while True:
         observed = await journal.step(name, observe, *args, **kwargs)
         left_s = time_left.at(observed.at, int(waited_s * 1000), is_unseen=observed.is_unseen)
@@ -104,7 +109,7 @@ async def watch(
             futures[STOP] = stop.future
         waited_s = min(pause_s, left_s)
         completed = await journal.wait(waited_s, **futures)
-        pause_s = min(pause_s * 2, journal.deps.config.deploy.wait_poll_s)
+        pause_s = min(pause_s * 2, longest_s)
         if completed == STOP:
             raise WorkflowExit(ExitReason.STOPPED)
         if completed == "wake_up" and wake_up is not None:

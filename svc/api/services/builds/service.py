@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from pkg import intents
 from pkg.builds import contexts, queries, uploads
 from pkg.builds.model import Build, Context
+from pkg.deletions.gates import check_not_deleting
 from pkg.deployments.model import Deployment
 from pkg.errors import InvalidArgument
 from pkg.ids import new_id
@@ -80,7 +81,8 @@ class BuildServicer:
         self, connection: Connection, workspace_id: str, request: pb.GenerateUploadURLRequest, path: str, has_it: bool
     ) -> str:
         """Where to upload to; "" when the archive is there, and was known and had not expired before."""
-        lookup.project(connection, workspace_id, request.project_id)
+        project = lookup.project(connection, workspace_id, request.project_id)
+        check_not_deleting(connection, project.deletion_id)
         deps, now = self._deps, self._deps.clock()
         known = contexts.get(connection, path)
         contexts.announce(

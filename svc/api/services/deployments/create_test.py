@@ -409,7 +409,7 @@ def test_views_cover_the_row() -> None:
     hidden = {
         "workspace_id", "image_region", "variables_sealed", "plain_variables_json", "cancel_requested_at",
         "cancel_reason", "traceparent",
-        "run_state_at", "restart_generation",
+        "run_state_at", "restart_generation", "deleted_at",
     }  # fmt: skip
     renamed = {
         "id": "deployment_id", "git_json": "git_commit", "settings_json": "settings", "notices_json": "notices",

@@ -86,6 +86,7 @@ def render(view: View, ingress: Ingress) -> pb.Deployment:
         port_is_adopted=snapshot.port is None and view.adopted_port > 0,
         last_output=row.last_output_json,
         replicas=snapshot.scaled(view.scaled_to).replicas,
+        deletion_id=row.deletion_id or "",
     )
 
 

@@ -30,6 +30,7 @@ from svc.api.requests.idempotency import IdempotencyKey, key_of
 from svc.api.requests.mutation import Change, mutate
 from svc.api.rpc import Call
 from svc.api.services.builds.recording import uploaded
+from svc.api.services.deletions.recording import delete
 from svc.api.services.deployments import create, validation
 from svc.api.services.deployments.render import render
 from svc.api.services.deployments.views import View, view, views
@@ -200,6 +201,25 @@ class DeploymentServicer:
             extra=fields(deployment_id=found.deployment.id, operation_id=operation.id, kind=operation.kind),
         )
         return pb.StopDeploymentResponse(deployment=render(found, self._deps.config.ingress), operation=answer)
+
+    async def DeleteDeployment(self, request: pb.DeleteDeploymentRequest, call: Call) -> pb.DeleteDeploymentResponse:
+        """Answers after the commit: from then on it can't be switched to, and the worker deletes it."""
+        check_id("deployment_id", "dep", request.deployment_id)
+
+        def record(connection: Connection) -> tuple[str, bool]:
+            target = lookup.deployment(connection, call.workspace_id, request.deployment_id)
+            return intents.record_deployment_deletion(
+                connection,
+                project=lookup.project(connection, call.workspace_id, target.project_id),
+                environment=lookup.environment(connection, call.workspace_id, target.environment_id),
+                target=target,
+                is_forced=request.force,
+                traceparent=call.traceparent,
+                now=self._deps.clock(),
+            )
+
+        deletion, already = await delete(self._deps, call, record, skip_regions=request.skip_regions)
+        return pb.DeleteDeploymentResponse(deletion=deletion, already_recorded=already)
 
     async def Promote(self, request: pb.PromoteRequest, call: Call) -> pb.PromoteResponse:
         """Moves the environment's routes to a ready deployment and ends a rolled-back state."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection
 
 from pkg.certificates.config import Tls
+from pkg.deletions.gates import check_not_deleting
 from pkg.desired.capabilities import ROUTE_FIELDS
 from pkg.domains import queries
 from pkg.domains.model import Domain, DomainStatus
@@ -55,6 +56,7 @@ class DomainServicer:
 
         def add(connection: Connection) -> Change[View]:
             environment = lookup.environment(connection, call.workspace_id, request.environment_id)
+            check_not_deleting(connection, environment.deletion_id)
             known = queries.by_hostname(connection, call.workspace_id, name.hostname)
             if known is not None and known.environment_id == environment.id and known.status is not DomainStatus.LOST:
                 return Change(view(connection, known, ingress), {})
@@ -186,6 +188,8 @@ class DomainServicer:
 
         def request_check(connection: Connection) -> Change[View]:
             domain = _domain(connection, call.workspace_id, request.domain_id)
+            environment = environments.get(connection, domain.environment_id)
+            check_not_deleting(connection, environment.deletion_id if environment else None)
             if domain.status is DomainStatus.LOST:
                 self._check_elsewhere(connection, call.workspace_id, domain.name)
             queries.request_check(connection, domain.id, self._deps.clock())

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from sqlalchemy import Connection
 
 from pkg import intents
+from pkg.deletions.gates import check_not_deleting
 from pkg.deployments.settings import combined, from_json
 from pkg.environments import queries
 from pkg.environments.model import Environment, EnvironmentKind, Variable
@@ -24,6 +25,7 @@ from svc.api.requests.checks import check_id
 from svc.api.requests.idempotency import key_of
 from svc.api.requests.mutation import Change, mutate
 from svc.api.rpc import Call
+from svc.api.services.deletions.recording import delete
 from svc.api.services.environments.validation import Update, check_not_scaled, check_replicas, check_total, update_of
 
 MAX_ENVIRONMENTS = 100
@@ -59,6 +61,7 @@ class EnvironmentServicer:
 
     def _create(self, connection: Connection, workspace_id: str, project_id: str, slug: str) -> pb.Environment:
         project = lookup.project(connection, workspace_id, project_id)
+        check_not_deleting(connection, project.deletion_id)
         known = queries.of_project(connection, project.id)
         for environment in known:
             if environment.slug == slug:
@@ -134,6 +137,7 @@ class EnvironmentServicer:
 
     def _update(self, connection: Connection, workspace_id: str, update: Update) -> pb.Environment:
         environment = lookup.environment(connection, workspace_id, update.environment_id)
+        check_not_deleting(connection, environment.deletion_id)
         now = self._deps.clock()
         check_not_scaled(environment, update.settings_override)
         override = combined(environment.settings_json, update.settings_override)
@@ -151,6 +155,23 @@ class EnvironmentServicer:
             is_plain = name in update.set_plain_variables
             queries.set_variable(connection, environment.id, name, sealed, now, is_plain=is_plain)
         return self._rendered(connection, lookup.environment(connection, workspace_id, environment.id))
+
+    async def DeleteEnvironment(self, request: pb.DeleteEnvironmentRequest, call: Call) -> pb.DeleteEnvironmentResponse:
+        """Answers after the commit: from then on nothing new can be begun there, and the worker deletes it."""
+        check_id("environment_id", "env", request.environment_id)
+
+        def record(connection: Connection) -> tuple[str, bool]:
+            environment = lookup.environment(connection, call.workspace_id, request.environment_id)
+            return intents.record_environment_deletion(
+                connection,
+                project=lookup.project(connection, call.workspace_id, environment.project_id),
+                environment=environment,
+                traceparent=call.traceparent,
+                now=self._deps.clock(),
+            )
+
+        deletion, already = await delete(self._deps, call, record, skip_regions=request.skip_regions)
+        return pb.DeleteEnvironmentResponse(deletion=deletion, already_recorded=already)
 
     def _find(self, connection: Connection, workspace_id: str, request: pb.GetEnvironmentRequest) -> pb.Environment:
         match request.WhichOneof("ref"):
@@ -213,4 +234,5 @@ def _render(
         replicas=environment.replicas,
         created_at=environment.created_at,
         updated_at=environment.updated_at,
+        deletion_id=environment.deletion_id or "",
     )

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from pkg import intents
 from pkg.config.sections import Ingress
+from pkg.deletions.gates import check_not_deleting
 from pkg.environments import queries as environments
 from pkg.environments.model import EnvironmentKind
 from pkg.errors import AlreadyExists, InvalidArgument, NotFound
@@ -25,6 +27,7 @@ from svc.api.requests import lookup, paging
 from svc.api.requests.checks import check_id, check_name, check_no_nul, shown
 from svc.api.requests.mutation import Change, mutate
 from svc.api.rpc import Call
+from svc.api.services.deletions.recording import delete
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +128,21 @@ class ProjectServicer:
         updated = await mutate(self._deps, call, update)
         return pb.UpdateProjectResponse(project=updated)
 
+    async def DeleteProject(self, request: pb.DeleteProjectRequest, call: Call) -> pb.DeleteProjectResponse:
+        """Answers after the commit: from then on nothing new can be begun there, and the worker deletes it."""
+        check_id("project_id", "proj", request.project_id)
+
+        def record(connection: Connection) -> tuple[str, bool]:
+            return intents.record_project_deletion(
+                connection,
+                project=lookup.project(connection, call.workspace_id, request.project_id),
+                traceparent=call.traceparent,
+                now=self._deps.clock(),
+            )
+
+        deletion, already = await delete(self._deps, call, record, skip_regions=request.skip_regions)
+        return pb.DeleteProjectResponse(deletion=deletion, already_recorded=already)
+
     def _rendered(self, connection: Connection, found: Sequence[Project]) -> list[pb.Project]:
         ids = [project.id for project in found]
         live, stopped = routes.live_routes(connection, ids), routes.stopped_projects(connection, ids)
@@ -132,8 +150,9 @@ class ProjectServicer:
         return [_render(project, live.get(project.id), ingress, is_stopped=project.id in stopped) for project in found]
 
     def _update(self, connection: Connection, workspace_id: str, project_id: str, name: str | None) -> pb.Project:
-        lookup.project(connection, workspace_id, project_id)
+        found = lookup.project(connection, workspace_id, project_id)
         if name is not None:
+            check_not_deleting(connection, found.deletion_id)
             queries.rename(connection, project_id, name, self._deps.clock())
         return self._rendered(connection, [lookup.project(connection, workspace_id, project_id)])[0]
 
@@ -169,4 +188,5 @@ def _render(project: Project, live: LiveRoute | None, ingress: Ingress, *, is_st
         live_instances=len(live.states) if live else 0,
         healthy_instances=live.states.count(InstanceState.HEALTHY) if live else 0,
         is_stopped=is_stopped,
+        deletion_id=project.deletion_id or "",
     )

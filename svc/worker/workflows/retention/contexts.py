@@ -14,7 +14,6 @@ from pkg.observability.logging import fields
 from pkg.projects import queries as projects
 from svc.worker.deps import WorkerDeps
 
-FOLDER = "contexts"
 # A row is written before its object, so an object without a row is left over. Older than any upload under way.
 LEFT_OVER_AFTER_MS = 3_600_000
 
@@ -28,7 +27,7 @@ async def delete_expired(deps: WorkerDeps) -> None:
     deleted += await _delete_forgotten(deps, uploads.forget_abandoned, now)
     # a bucket may hold what is not ours
     own = await deps.db.read(projects.ids)
-    left_over, kept_bytes = await _delete_left_over(deps, FOLDER, own, contexts.paths, now)
+    left_over, kept_bytes = await _delete_left_over(deps, contexts.FOLDER, own, contexts.paths, now)
     left_over_uploads, upload_bytes = await _delete_left_over(deps, uploads.FOLDER, own, uploads.paths, now)
     deps.metrics.keeps("contexts", kept_bytes + upload_bytes)
     if deleted := deleted + left_over + left_over_uploads:

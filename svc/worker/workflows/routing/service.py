@@ -2,10 +2,18 @@
 
 from restate import ObjectContext, VirtualObject
 
-from pkg.workflows.objects import ROUTING_ASSIGN, ROUTING_CONFIRM_STOPPED, ROUTING_RETIRE, ROUTING_UNDO
+from pkg.workflows.objects import (
+    ROUTING_ASSIGN,
+    ROUTING_CLEAR,
+    ROUTING_CONFIRM_STOPPED,
+    ROUTING_RETIRE,
+    ROUTING_UNDO,
+)
 from sealift.workflow.v1.workflow_pb2 import (
     AssignReply,
     AssignRequest,
+    ClearReply,
+    ClearRequest,
     Empty,
     RetireReply,
     RetireRequest,
@@ -18,6 +26,7 @@ from svc.worker.handlers import declared
 from svc.worker.journal import Journal
 from svc.worker.workflows.instances import confirm_stopped_later
 from svc.worker.workflows.routing import stopping
+from svc.worker.workflows.routing.clearing import clear_routes
 from svc.worker.workflows.routing.routes import assign_routes, undo_routes
 
 
@@ -65,6 +74,12 @@ def service(deps: WorkerDeps) -> VirtualObject:
             pause_ms = int(deps.config.deploy.wait_poll_s * 1000)
             journal.send(ROUTING_RETIRE, ctx.key(), request, delay_ms=pause_ms)
         return RetireReply(stopped=done.stopped)
+
+    @routing.handler(**declared(ROUTING_CLEAR))
+    async def clear(ctx: ObjectContext, request: ClearRequest) -> ClearReply:
+        """Takes away the routes of what is deleted in the environment, and stops it. Repeatable."""
+        done = await Journal(ctx, deps, "routing").step("clear", clear_routes, request.deletion_id, ctx.key())
+        return ClearReply(version=done.version, look_again=done.look_again)
 
     @routing.handler(**declared(ROUTING_CONFIRM_STOPPED))
     async def confirm_stopped(ctx: ObjectContext, request: SettleRequest) -> Empty:

@@ -40,7 +40,7 @@ async def retire_deployment(
             return Retirement(stopped=True)  # by this step before, or by an earlier stop
         if found is None or not _may_stop(connection, found, only_standby, run_state_at, stop):
             return Retirement(stopped=False)
-        if _may_be_needed(connection, found):
+        if may_be_needed(connection, found):
             return Retirement(stopped=False, look_again=True)
         now = deps.clock()
         if stop is None:
@@ -76,7 +76,7 @@ def _may_stop(
     return stop.kind is OperationKind.TAKE_DOWN or not routes.live_hostnames(connection, found.id)
 
 
-def _may_be_needed(connection: Connection, found: Deployment) -> bool:
+def may_be_needed(connection: Connection, found: Deployment) -> bool:
     """A promote or rollback in flight may switch to it, or a deploy that takes routes may have to give them back."""
     switching = any(
         operation.environment_id == found.environment_id and operation.kind.moves_routes
