@@ -14,10 +14,13 @@ take_engine()  # before any test module reads the environment
 
 
 def pytest_configure() -> None:
-    """Examples of property tests have no deadline unless a test sets one: the machine may do other work meanwhile."""
+    """Examples of property tests have no deadline unless a test sets one: the machine may do other work meanwhile.
+
+    Half of Hypothesis's usual number of examples: each run tries others.
+    """
     from hypothesis import settings  # only now: pytest prepares its import
 
-    settings.register_profile("without deadlines", deadline=None)
+    settings.register_profile("without deadlines", deadline=None, max_examples=50)
     settings.load_profile("without deadlines")
 
 

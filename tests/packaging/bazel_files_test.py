@@ -4,6 +4,7 @@ import platform
 import re
 import subprocess
 from collections import Counter
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import PurePosixPath
 
@@ -14,6 +15,9 @@ from dev.bazel.graph import Target
 from dev.bazel.settings import DATA, NOT_OURS
 from dev.bazel.third_party import DISTRIBUTIONS, normalized
 from tests.packaging.repository import ROOT, SERVICES, files
+
+# Each reads every source file, which takes seconds.
+graph_of_targets, graph_of_files = cache(graph), cache(file_graph)
 
 
 def starlark_files() -> list[str]:
@@ -37,7 +41,7 @@ def test_every_python_file_is_in_exactly_one_target() -> None:
     """Promise: nothing is left out of Bazel, nothing is in two places."""
     tracked = {path.relative_to(ROOT) for path in files("*.py")}
     ours = {PurePosixPath(path) for path in tracked if path.parts[0] not in NOT_OURS}
-    count = Counter(PurePosixPath(target.package) / src for target in graph() for src in target.srcs)
+    count = Counter(PurePosixPath(target.package) / src for target in graph_of_targets() for src in target.srcs)
     assert set(count) == ours
     assert [str(path) for path, times in count.items() if times > 1] == []
 
@@ -56,8 +60,8 @@ def reached(start: tuple[str, str], targets: list[Target]) -> list[Target]:
 def test_an_image_holds_no_wheel_that_its_service_does_not_import(service: str) -> None:
     """Promise: joining files to targets brings neither unneeded dependencies nor test helpers into an image."""
     start = (f"build/{service}", "main")
-    needed = {wheel for target in reached(start, file_graph()) for wheel in target.wheels}
-    held = reached(start, graph())
+    needed = {wheel for target in reached(start, graph_of_files()) for wheel in target.wheels}
+    held = reached(start, graph_of_targets())
     assert {wheel for target in held for wheel in target.wheels} == needed
     assert [target for target in held if target.testonly] == []
 
@@ -65,7 +69,7 @@ def test_an_image_holds_no_wheel_that_its_service_does_not_import(service: str) 
 @pytest.mark.parametrize("banned", ["pkg/db", "pkg/storage", "pkg/restate", "pkg/secrets"])
 def test_the_image_of_krane_holds_nothing_of_the_control_plane(banned: str) -> None:
     """Promise: krane's image has no way to the database, the object store, the workflow engine or the master key."""
-    assert banned not in {target.package for target in reached(("build/krane", "main"), graph())}
+    assert banned not in {target.package for target in reached(("build/krane", "main"), graph_of_targets())}
 
 
 def test_build_files_are_formatted_and_linted() -> None:
