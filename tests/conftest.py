@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pkg.testing.kubernetes.fixtures import kubernetes_cluster  # noqa: F401
+from tests.harness.login import RemoteUser
 from tests.harness.stack import Stack
 
 
@@ -33,6 +34,15 @@ def stack(engine_socket: str) -> Iterator[Stack]:
     """One stack for all tests that leave its processes alone."""
     with Stack(engine_socket) as one:
         yield one
+
+
+@pytest.fixture
+def user(stack: Stack, tmp_path: Path) -> RemoteUser:
+    """One who has logged in by the api's hostname."""
+    made = RemoteUser.of(stack, tmp_path / "home")
+    done = made.login()
+    assert done.code == 0, done.err
+    return made
 
 
 @pytest.fixture

@@ -4,11 +4,12 @@ The reason also stands in the step's own output (`pkg.builds.bounds`). But a ste
 than a daemon passes on: that line may be lost (docs/limits.md), and the file is not.
 """
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
+
+from pkg.builds.report_file import replace
 
 MAX_STEPS = 100  # in the file, the latest
 MAX_COMMAND_CHARS = 500  # names of steps are cut, too
@@ -37,9 +38,7 @@ def command_of(words: Sequence[str]) -> str:
 
 def add(path: Path, step: EndedStep) -> None:
     """Keep one more. One process writes; readers see the file before or after. Raises OSError."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.write_bytes(msgspec.json.encode([*read(path), step][-MAX_STEPS:]))
-    draft.replace(path)
+    replace(path, [*read(path), step][-MAX_STEPS:])
 
 
 def read(path: Path) -> list[EndedStep]:

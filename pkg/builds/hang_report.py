@@ -3,10 +3,11 @@
 A file, because the supervisor opens no database and serves nothing, and because a report must survive both.
 """
 
-import os
 from pathlib import Path
 
 import msgspec
+
+from pkg.builds.report_file import replace
 
 
 class HangReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,9 +26,7 @@ class HangReport(msgspec.Struct, frozen=True, kw_only=True):
 
 def write(path: Path, report: HangReport) -> None:
     """Replaces the last report, in one step. Raises OSError."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.write_bytes(msgspec.json.encode(report))
-    draft.replace(path)
+    replace(path, report)
 
 
 def take(path: Path) -> HangReport | None:

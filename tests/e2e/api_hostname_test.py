@@ -15,15 +15,6 @@ from tests.harness.wait import eventually
 SERVICE = "/sealift.ctrl.v1.CtrlService"
 
 
-@pytest.fixture
-def user(stack: Stack, tmp_path: Path) -> RemoteUser:
-    """One who has logged in."""
-    made = RemoteUser.of(stack, tmp_path / "home")
-    done = made.login()
-    assert done.code == 0, done.err
-    return made
-
-
 def curl(user: RemoteUser, path: str, *more: str) -> tuple[int, str]:
     """Status and body, by a client that knows nothing of Sealift."""
     port = user.url.rpartition(":")[2]

@@ -15,15 +15,6 @@ from tests.harness.wait import eventually
 pytestmark = pytest.mark.timeout(600)
 
 
-@pytest.fixture
-def user(stack: Stack, tmp_path: Path) -> RemoteUser:
-    """One who has logged in by the api's hostname."""
-    made = RemoteUser.of(stack, tmp_path / "home")
-    done = made.login()
-    assert done.code == 0, done.err
-    return made
-
-
 def _begun(deploying: "subprocess.Popen[str]") -> str:
     """The id of the deployment, once the command has printed it."""
     assert deploying.stdout

@@ -153,7 +153,7 @@ class Stack:
 
     def url(self, label: str) -> str:
         """The address of an app by its first label."""
-        return f"http://{label}.sealift.localhost:{self.ingress_port}"
+        return f"http://{label}.{self.endpoints['apex_domain']}:{self.ingress_port}"
 
     def get(self, label: str) -> Answer:
         """The app's current response."""
@@ -255,7 +255,7 @@ class Stack:
         """The hostnames of Envoy's routes, but for the api's, from its admin interface."""
         found = get_by_socket(self.state / "run" / "envoy.sock", "/config_dump?resource=dynamic_route_configs")
         tables = [one["route_config"].get("virtual_hosts", []) for one in json.loads(found.body).get("configs", [])]
-        return {host["name"] for table in tables for host in table} - {"sealift.localhost"}
+        return {host["name"] for table in tables for host in table} - {self.endpoints["apex_domain"]}
 
     def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Query the control database."""
