@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import (
+    app_logs,
     clusters,
     crowds,
     deploys,
@@ -37,6 +38,7 @@ WHAT = (
     "solve",
     "crowd",
     "logs",
+    "app-logs",
     "deploy",
     "rollback",
     "upload",
@@ -76,6 +78,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         if "logs" in given.only:
             _say(f"{logs.LINES:,} log lines ...")
             figures += logs.measure(scratch, 1 if given.quick else 3)
+        if "app-logs" in given.only:
+            _say(f"{app_logs.LINES:,} lines of a running app, {app_logs.FOLLOWERS} followers ...")
+            figures += app_logs.measure(engine_socket, scratch, 1 if given.quick else 3)
         if {"deploy", "rollback", "upload"} & set(given.only):
             with Stack(engine_socket) as stack:
                 _on_a_stack(given, engine_socket, stack, scratch, figures, details, results)

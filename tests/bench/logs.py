@@ -67,7 +67,7 @@ def measure(scratch: Path, rounds: int) -> list[Figure]:
 
 def _follow(stack: Stack, scratch: Path, lines: int) -> Following:
     pids = {part: stack.process(part).pid for part in PARTS}
-    before = {part: _cpu_ms(pid) for part, pid in pids.items()}
+    before = {part: cpu_ms(pid) for part, pid in pids.items()}
     build_id = asyncio.run(_begin(stack, scratch, lines))
     began = _cpu_of_children_ms()
     process = stack.start_cli("logs", build_id, "--build", "--follow", "--json")
@@ -87,7 +87,7 @@ def _follow(stack: Stack, scratch: Path, lines: int) -> Following:
     process.stderr.close()
     if code != 0:
         raise RuntimeError(f"sealift logs ended with {code}: {out} {errors}")
-    cpu = {part: _cpu_ms(pid) - before[part] for part, pid in pids.items()}
+    cpu = {part: cpu_ms(pid) - before[part] for part, pid in pids.items()}
     cpu["CLI"] = _cpu_of_children_ms() - began
     in_place = numbers == sorted(set(numbers))
     return Following(lines - len(numbers) if in_place else lines, max(last - first, 0.001), cpu)
@@ -98,7 +98,8 @@ async def _begin(stack: Stack, scratch: Path, lines: int) -> str:
         return await one.begin()
 
 
-def _cpu_ms(pid: int) -> float:
+def cpu_ms(pid: int) -> float:
+    """What a process has used so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
 

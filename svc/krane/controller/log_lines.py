@@ -49,8 +49,9 @@ class LogPosition:
         self._resume = resume
         self._left = resume.taken
         self._last_ns = resume.last_ns
-        self._second = resume.since_s
-        self._counts: dict[int, int] = {}  # lines taken, by second
+        self._since_s = resume.since_s
+        self._second: int | None = None  # of the last new line
+        self._counts: dict[int, int] = {}  # lines taken, by second, from `_since_s` on
         self.missing = 0
 
     def take(self, at_ns: int) -> bool:
@@ -67,11 +68,13 @@ class LogPosition:
 
     def resume(self) -> Resume:
         """Behind the last line that was taken."""
-        if self._left or not self._counts:
+        if self._second is None:
             return self._resume
         since_s = max(0, self._second - _OVERLAP_S)
-        self._counts = {second: count for second, count in self._counts.items() if second >= since_s}
-        return Resume(since_s, sum(self._counts.values()), self._last_ns)
+        # Lines of before `_since_s` were not counted; only a clock that was set back leads there, and repeats some.
+        self._since_s = since_s if self._second < self._since_s else max(since_s, self._since_s)
+        self._counts = {second: count for second, count in self._counts.items() if second >= self._since_s}
+        return Resume(self._since_s, sum(self._counts.values()), self._last_ns)
 
 
 @dataclass(frozen=True, slots=True)
