@@ -1,13 +1,14 @@
 """Promise: kill -9 of any process at any moment; every deployment ends right, exactly once, and leaves no orphans."""
 
 import contextlib
+import json
 import os
 import signal
 from pathlib import Path
 
 import pytest
 
-from tests.faults.scenes import PHASES, Scene, scene
+from tests.faults.scenes import PHASES, Scene, assert_no_orphans, scene
 from tests.harness import apps
 from tests.harness.http import Answer
 from tests.harness.load import Load
@@ -139,6 +140,42 @@ def _told_stopped(stack: Stack, project: str) -> Answer | None:
     except OSError:
         return None
     return answer if answer.status == 503 and "is stopped" in answer.body else None
+
+
+@pytest.mark.parametrize(
+    "killed", [("krane",), ("api", "worker"), PROCESSES], ids=["krane", "api and worker", "everything"]
+)
+def test_killed_during_a_scale_and_a_restart(
+    stack: Stack, project: str, tmp_path: Path, killed: tuple[str, ...]
+) -> None:
+    """Both are done once everything is back, without a lost request while Envoy lives; all containers are others."""
+    here = scene(stack, project, tmp_path / "app")
+    with contextlib.ExitStack() as load:
+        asking = _load(here, load) if "envoy" not in killed else None
+        _killed_during(here, killed, "scale", "2", since="SELECT 1 FROM environments WHERE replicas = 2")
+        eventually(lambda: len(stack.containers(here.live_id)) == 2, within_s=120, what="two containers")
+        before = {one["Id"] for one in stack.containers(here.live_id)}
+        began = "SELECT 1 FROM instances WHERE deployment_id = ? AND restart_generation > 0"
+        _killed_during(here, killed, "restart", since=began, about=here.live_id)
+        eventually(lambda: len(stack.containers(here.live_id)) == 2, within_s=120, what="two containers again")
+        here.answers("one")
+    assert not before & {one["Id"] for one in stack.containers(here.live_id)}
+    if asking is not None:
+        assert asking.failures == []
+        assert set(asking.bodies) == {"one"}
+    listed = stack.sealift("ps", "--project", project, "--json")
+    found = [json.loads(line) for line in listed.out.splitlines()]
+    assert [(one["replica"], one["state"], one["replicas"]) for one in found] == [(0, "healthy", 2), (1, "healthy", 2)]
+    assert_no_orphans(stack)
+
+
+def _killed_during(here: Scene, killed: tuple[str, ...], *command: str, since: str, about: str = "") -> None:
+    """Runs the command and kills once the database has a row of `since`; it is done all the same."""
+    cli = here.stack.start_cli(*command, "--project", here.project, "--json")
+    eventually(lambda: here.stack.rows(since, *([about] if about else [])), within_s=60, what=f"{command[0]} began")
+    here.stack.kill(*killed)
+    out, err = cli.communicate(timeout=300)
+    assert cli.returncode == 0, out + err
 
 
 def test_api_killed_before_it_dispatched(stack: Stack, project: str, tmp_path: Path) -> None:
