@@ -96,8 +96,11 @@ def check_scale(live: Deployment | None, *, environment_slug: str, is_stopped: b
         )
 
 
-def check_restart(target: Deployment) -> None:
-    """Raises FailedPrecondition unless the instances of `target` may be made again: it is ready, and they run."""
+def check_restart(target: Deployment, *, alone_in: str = "") -> None:
+    """Raises FailedPrecondition unless the instances of `target` may be made again: it is ready, and they run.
+
+    `alone_in`: a region in which it has an only instance, and none may be added since an autoscaler holds the number.
+    """
     if target.status is not Status.READY:
         advice = "" if target.status.is_terminal else f": wait for it with `sealift status --wait {target.id}`"
         raise FailedPrecondition(
@@ -109,6 +112,12 @@ def check_restart(target: Deployment) -> None:
             "deployment.not_running",
             f"Deployment {target.id} is {target.run_state}, so there is nothing to restart: start it with "
             f"`sealift promote {target.id}`.",
+        )
+    if alone_in:
+        raise FailedPrecondition(
+            "deployment.only_instance",
+            f"Deployment {target.id} has one instance in region {alone_in}, and the cluster's autoscaler holds that "
+            "number: a restart would leave a gap. Deploy again, or set min_replicas = 2 or more in [run] and deploy.",
         )
 
 

@@ -1,5 +1,7 @@
 """Records promotes, rollbacks, stops, scales and restarts as operations, if the gates allow it, and sends them off."""
 
+from collections import Counter
+
 from sqlalchemy import Connection
 
 from pkg.deletions.gates import check_not_deleting
@@ -11,9 +13,11 @@ from pkg.environments import queries as environments
 from pkg.environments.model import Environment
 from pkg.errors import FailedPrecondition, NotFound
 from pkg.ids import new_id
+from pkg.images.portability import KUBERNETES
 from pkg.operations import queries as operations
 from pkg.operations.model import OperationKind, OperationStatus
 from pkg.regions import capabilities
+from pkg.regions import queries as regions
 from pkg.regions.deployment_health import required_regions
 from pkg.routes import moves
 from pkg.routes import queries as routes
@@ -109,10 +113,22 @@ def record_restart(
 
     Raises FailedPrecondition.
     """
-    gates.check_restart(target)
+    gates.check_restart(target, alone_in=_alone_in(connection, target))
     capabilities.check(connection, {APP_RESTART}, required_regions(connection, target.id))
     live = routes.live_deployment_id(connection, environment.id)
     return _record_operation(connection, OperationKind.RESTART, environment, target.id, live, traceparent, now)
+
+
+def _alone_in(connection: Connection, target: Deployment) -> str:
+    """A region with an autoscaler that has chosen a single instance of the deployment; "" for none."""
+    if from_json(target.settings_json).autoscaling is None:
+        return ""
+    counts = Counter(one.region for one in regions.instances_of(connection, target.id) if one.state != "stopped")
+    for name in required_regions(connection, target.id):
+        region = regions.get(connection, name)
+        if region is not None and region.runtime == KUBERNETES and counts[name] <= 1:
+            return name
+    return ""
 
 
 def _record_operation(

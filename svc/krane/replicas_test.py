@@ -22,7 +22,7 @@ from svc.krane.runtime.port import Runtime, RuntimeContext
 from svc.krane.runtime.replicas import ReplicaContext, Replicas
 from svc.krane.testing.cluster import KEY, FakeCluster
 from svc.krane.testing.harness import KraneHarness, eventually, name_of
-from svc.krane.testing.memory import IMAGE_ID, Machine, MemoryRuntime
+from svc.krane.testing.memory import IMAGE_ID, Machine, MemoryRuntime, Server
 
 HEALTHY = deployment_pb2.INSTANCE_STATE_HEALTHY
 STOPPED = deployment_pb2.INSTANCE_STATE_STOPPED
@@ -138,7 +138,7 @@ async def region(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
         krane = KraneHarness(tmp_path / name, IMAGE_ID, cluster, cluster.installation_id, backend="memory")
-        krane.timing = Timing(resync_s=0.2, stop_grace_s=1)
+        krane.timing = Timing(resync_s=0.2, stop_grace_s=1, drain_s=2)
         kranes.append(krane)
     region = Region(kranes[0], kranes[1], cluster, machine, election)
     region.lead(region.first)
@@ -214,6 +214,35 @@ async def test_instances_go_when_the_slower_envoy_has_left_them(region: Region, 
     region.cluster.held.clear()
     await eventually(lambda: name_of(old) not in region.machine.servers)
     assert name_of(new) in region.machine.servers
+
+
+async def test_a_restart_leaves_both_envoys_first(region: Region, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The leader ends instances; each has left the endpoints of both replicas by then, and both serve the others."""
+    topology = region.first.topology(port=port, replicas=2)
+    await region.cluster.put(topology)
+    kranes = (region.first, region.second)
+    for krane in kranes:
+        await eventually(lambda k=krane: len(k.ingress.healthy(topology.deployment_id)) == 2)  # type: ignore[misc]
+    served: list[list[tuple[bool, int]]] = []
+    real_remove = region.machine.remove
+
+    async def remove(server: Server) -> None:
+        endpoints = [krane.ingress.healthy(topology.deployment_id) for krane in kranes]
+        served.append([(server.seen.address in {e.address for e in one}, len(one)) for one in endpoints])
+        await real_remove(server)
+
+    monkeypatch.setattr(region.machine, "remove", remove)
+    topology.restart_generation = 3
+    await region.cluster.put(topology)
+    names = {name_of(topology, replica) for replica in (0, 1)}
+    await eventually(
+        lambda: (
+            region.machine.servers.keys() == names
+            and all(one.seen.restart_generation == 3 for one in region.machine.servers.values())
+        ),
+        60,
+    )
+    assert served == [[(False, 2), (False, 2)]] * 3
 
 
 async def test_a_replica_that_does_not_count_reports_again(region: Region, port: int) -> None:

@@ -10,10 +10,11 @@ from pkg.deployments import queries as deployments
 from pkg.deployments.status import RunState
 from pkg.desired.capabilities import APP_RESTART, BASELINE
 from pkg.operations import queries as operations
+from pkg.regions.tables import regions
 from pkg.scaling import effects
 from sealift.ctrl.v1 import deployment_pb2, environment_pb2, project_pb2
 from sealift.ctrl.v1.common_pb2 import RuntimeSettings
-from svc.api.cluster_testing import place, register, until_head, watch
+from svc.api.cluster_testing import NOW, place, register, report, seen, until_head, watch
 from svc.api.conftest import Deploy
 from svc.api.deployment_testing import make_ready
 from svc.api.testing import RunningApi, refused
@@ -164,3 +165,20 @@ async def test_a_restart(api: RunningApi, live: deployment_pb2.Deployment) -> No
     with pytest.raises(aio.AioRpcError) as caught:
         await api.admin.deployment.Restart(deployment_pb2.RestartRequest(deployment_id=live.deployment_id))
     assert refused(caught.value)[1] == "deployment.not_running"
+
+
+async def test_a_restart_that_would_leave_a_gap(api: RunningApi, deploy: Deploy) -> None:
+    """Promise: where an autoscaler has chosen an only instance the restart is refused, with two it is not."""
+    await register(api, capabilities=sorted(BASELINE | {APP_RESTART}))
+    await api.db.write(lambda c: c.execute(regions.update().values(runtime="kubernetes")))
+    made = await deploy(settings=RuntimeSettings(min_replicas=1, max_replicas=4))
+    await api.db.write(make_ready, made.deployment_id, hostname=HOSTNAME)
+    await api.db.write(place, made.deployment_id)
+    request = deployment_pb2.RestartRequest(deployment_id=made.deployment_id)
+    await report(api, seen(made.deployment_id, deployment_pb2.INSTANCE_STATE_HEALTHY, NOW, 0))
+    with pytest.raises(aio.AioRpcError) as caught:
+        await api.admin.deployment.Restart(request)
+    _, code, _, message = refused(caught.value)
+    assert (code, "min_replicas = 2" in message) == ("deployment.only_instance", True)
+    await report(api, seen(made.deployment_id, deployment_pb2.INSTANCE_STATE_HEALTHY, NOW, 1))
+    assert (await api.admin.deployment.Restart(request)).operation.operation_id
