@@ -152,11 +152,14 @@ def test_killed_during_a_scale_and_a_restart(
     here = scene(stack, project, tmp_path / "app")
     with contextlib.ExitStack() as load:
         asking = _load(here, load) if "envoy" not in killed else None
-        _killed_during(here, killed, "scale", "2", since="SELECT 1 FROM environments WHERE replicas = 2")
+        told = (
+            "SELECT 1 FROM environments e JOIN deployments d ON environment_id = e.id WHERE d.id = ? AND replicas = 2"
+        )
+        _killed_during(here, killed, "scale", "2", since=told)
         eventually(lambda: len(stack.containers(here.live_id)) == 2, within_s=120, what="two containers")
         before = {one["Id"] for one in stack.containers(here.live_id)}
         began = "SELECT 1 FROM instances WHERE deployment_id = ? AND restart_generation > 0"
-        _killed_during(here, killed, "restart", since=began, about=here.live_id)
+        _killed_during(here, killed, "restart", since=began)
         eventually(lambda: len(stack.containers(here.live_id)) == 2, within_s=120, what="two containers again")
         here.answers("one")
     assert not before & {one["Id"] for one in stack.containers(here.live_id)}
@@ -169,10 +172,10 @@ def test_killed_during_a_scale_and_a_restart(
     assert_no_orphans(stack)
 
 
-def _killed_during(here: Scene, killed: tuple[str, ...], *command: str, since: str, about: str = "") -> None:
-    """Runs the command and kills once the database has a row of `since`; it is done all the same."""
+def _killed_during(here: Scene, killed: tuple[str, ...], *command: str, since: str) -> None:
+    """Runs the command and kills once `since` finds a row, given the live deployment; it is done all the same."""
     cli = here.stack.start_cli(*command, "--project", here.project, "--json")
-    eventually(lambda: here.stack.rows(since, *([about] if about else [])), within_s=60, what=f"{command[0]} began")
+    eventually(lambda: here.stack.rows(since, here.live_id), within_s=60, what=f"{command[0]} began")
     here.stack.kill(*killed)
     ended = "SELECT status, error_message FROM operations WHERE deployment_id = ? AND kind = ? AND ended_at IS NOT NULL"
     eventually(lambda: here.stack.rows(ended, here.live_id, command[0]), within_s=300, what=f"the {command[0]} ends")

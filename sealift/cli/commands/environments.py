@@ -120,11 +120,12 @@ def change(ctx: click.Context, /, slug: str, project: str | None, protocol: str 
         async with open_client(ctx.obj) as client:
             place = await find_project(client, project_ref(project))
             known = await find_environment(client, place, slug)
-            changed = (await client.update_settings(known.environment_id, settings)).settings
+            updated = await client.update_settings(known.environment_id, settings)
+        changed, scaled = updated.settings, f" ({updated.replicas} by sealift scale)" if updated.replicas else ""
         port = changed.port if changed.HasField("port") else "detected"
         click.echo(
             f"{changed.cpu_millicores} millicores, {changed.memory_mib} MiB of memory, "
-            f"{changed.disk_mib} MiB of disk, replicas: {replicas_text(changed)}, port: {port}, "
+            f"{changed.disk_mib} MiB of disk, replicas: {replicas_text(changed)}{scaled}, port: {port}, "
             f"protocol: {protocol_text(changed)}"
         )
         click.echo(f"{slug} of {place.slug} is changed; deploy to apply the change", err=True)

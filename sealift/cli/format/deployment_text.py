@@ -85,9 +85,10 @@ def _protocol(found: deployment_pb2.Deployment) -> str:
 
 
 def _scaled_text(found: deployment_pb2.Deployment) -> str:
-    """The bounds, and the number of instances in each region now; "" for a fixed number."""
+    """The bounds, and the number of instances in each region now; "" for the number of the settings."""
     if not found.settings.HasField("max_replicas"):
-        return ""
+        is_scaled = found.replicas not in (0, found.settings.replicas)
+        return f"{found.replicas}, as the environment was scaled" if is_scaled else ""
     now = Counter(i.region for i in found.instances if i.state != deployment_pb2.INSTANCE_STATE_STOPPED)
     return "; ".join(
         [replicas_text(found.settings), *(f"{region}: {count} now" for region, count in sorted(now.items()))]

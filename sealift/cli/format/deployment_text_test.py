@@ -37,4 +37,7 @@ def test_the_bounds_and_the_present_number_are_shown() -> None:
     text = deployment_text(found)
     assert "replicas    2 to 8 at 70% CPU; local: 2 now\n" in text
     assert "notice      region local: the cluster has no metrics" in text
-    assert "replicas" not in deployment_text(pb.Deployment(settings=common_pb2.RuntimeSettings(replicas=2)))
+    fixed = pb.Deployment(settings=common_pb2.RuntimeSettings(replicas=2), replicas=2)
+    assert "replicas" not in deployment_text(fixed)
+    fixed.replicas = 5
+    assert "replicas    5, as the environment was scaled" in deployment_text(fixed)
