@@ -13,7 +13,7 @@ from pkg.buildkit.testing_daemon import BuildkitDaemon
 from pkg.db import Database
 from pkg.db.testing import PostgresqlServer, fresh_file
 from pkg.storage.s3.testing import SwiftServer
-from pkg.testing.kubernetes.fixtures import kubernetes_cluster, kubernetes_plane  # noqa: F401
+from pkg.testing.kubernetes.fixtures import kubernetes_cluster, kubernetes_plane, pytest_runtest_teardown  # noqa: F401
 
 DATABASES = ("sqlite", "postgresql")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pkg.testing.kubernetes.fixtures import kubernetes_cluster  # noqa: F401
+from pkg.testing.kubernetes.fixtures import kubernetes_cluster, pytest_runtest_teardown  # noqa: F401
 from tests.harness.login import RemoteUser
 from tests.harness.stack import Stack
 

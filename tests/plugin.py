@@ -1,14 +1,23 @@
 """Hooks for every run of the tests, loaded by `python -m tests` and by each of its workers."""
 
 import gc
+import re
 from collections.abc import Generator
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from tests.workers import engine_sockets, take_engine
 
 # Those that take longest come first, so that no worker is left with one of them at the end.
 FIRST = ("tests/faults/", "tests/e2e/", "tests/integration/")
+
+# Files whose tests share what takes long to start are one unit of work: one worker takes them, one after another.
+SHARED = ("kubernetes_cluster", "kubernetes_plane")
+ROOT = Path(__file__).parents[1]
 
 take_engine()  # before any test module reads the environment
 
@@ -22,6 +31,25 @@ def pytest_configure() -> None:
 
     settings.register_profile("without deadlines", deadline=None, max_examples=50)
     settings.load_profile("without deadlines")
+
+
+class Scheduling(LoadFileScheduling):  # type: ignore[misc]
+    """File by file, but for those that share a cluster."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return unit_of(nodeid.partition("::")[0])
+
+
+@cache
+def unit_of(path: str) -> str:
+    """What a worker takes at once, with the tests of a file: the file, or the cluster that it names."""
+    text = (ROOT / path).read_text()
+    return next((name for name in SHARED if re.search(rf"\b{name}:", text)), path)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    """See `Scheduling`."""
+    return Scheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,6 +8,9 @@ from dev.k8s.installation_secrets import OWN, main
 from dev.k8s.rendering import NAMESPACE, OVERLAYS
 from pkg.testing.kubernetes.control_plane import ControlPlane
 from pkg.testing.parts import prepared_part
+from pkg.testing.wait import KUBERNETES_TEST_TIMEOUT_S
+
+pytestmark = pytest.mark.timeout(KUBERNETES_TEST_TIMEOUT_S)
 
 
 @pytest.fixture(scope="module")

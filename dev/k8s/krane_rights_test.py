@@ -11,10 +11,13 @@ from lightkube import AsyncClient
 from dev.k8s.rendering import NAMESPACE, OVERLAYS, Manifest, render
 from pkg.testing.kubernetes.control_plane import ControlPlane
 from pkg.testing.parts import prepared_part
+from pkg.testing.wait import KUBERNETES_TEST_TIMEOUT_S
 from svc.krane.runtime.contract import RuntimeContract
 from svc.krane.runtime.kubernetes.election import LeaseRecord
 from svc.krane.runtime.kubernetes.leadership import LeaseStore
 from svc.krane.testing.kubernetes import KubernetesRig, login, opened
+
+pytestmark = pytest.mark.timeout(KUBERNETES_TEST_TIMEOUT_S)
 
 USER = f"system:serviceaccount:{NAMESPACE}:sealift-krane"
 REQUEST = re.compile(

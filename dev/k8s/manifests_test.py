@@ -16,10 +16,13 @@ from dev.k8s.rendering import OVERLAYS, Manifest, pod_specs, render, secrets_use
 from pkg.config import Strict, load
 from pkg.testing.kubernetes.control_plane import ControlPlane
 from pkg.testing.parts import prepared_part
+from pkg.testing.wait import KUBERNETES_TEST_TIMEOUT_S
 from svc.api.config import ApiConfig
 from svc.krane.config import KraneConfig
 from svc.worker.config import WorkerConfig
 from tests.packaging.repository import IMAGES, ROOT
+
+pytestmark = pytest.mark.timeout(KUBERNETES_TEST_TIMEOUT_S)
 
 NAMES = ("local", "production")
 KINDS: dict[str, type[Strict]] = {"api": ApiConfig, "krane": KraneConfig, "worker": WorkerConfig}

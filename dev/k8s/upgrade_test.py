@@ -4,9 +4,14 @@ import os
 import signal
 import subprocess
 
+import pytest
+
 from dev.k8s.rendering import NAMESPACE, OVERLAYS
 from pkg.testing.kubernetes.control_plane import ControlPlane
 from pkg.testing.parts import prepared_part
+from pkg.testing.wait import KUBERNETES_TEST_TIMEOUT_S
+
+pytestmark = pytest.mark.timeout(KUBERNETES_TEST_TIMEOUT_S)
 
 LABELS = {"app.kubernetes.io/name": "api"}
 IMAGE = "sealift-test/pull-denied:1"

@@ -7,7 +7,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from pkg.testing.kubernetes.fixtures import kubernetes_cluster, kubernetes_plane  # noqa: F401
+from pkg.testing.kubernetes.fixtures import kubernetes_cluster, kubernetes_plane, pytest_runtest_teardown  # noqa: F401
 from svc.krane.testing import engine
 from svc.krane.testing.harness import KraneHarness, open_harness
 

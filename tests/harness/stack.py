@@ -109,7 +109,7 @@ class Stack:
         """A command of the supervisor, such as `status` or `down`."""
         return subprocess.run(
             [sys.executable, "-m", "svc.standalone", *words, "--config", str(self._config)],
-            cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+            cwd=ROOT, capture_output=True, text=True, timeout=READY_WITHIN_S, check=False,
         )  # fmt: skip
 
     def start_command(self, *words: str) -> "subprocess.Popen[str]":
@@ -130,7 +130,7 @@ class Stack:
         try:
             self.command("down", "--apps")
             if self._supervisor is not None:
-                self._supervisor.wait(40)
+                self._supervisor.wait(READY_WITHIN_S)
             if (self.state / "control.db").exists() and not self._is_private:
                 engine.remove_images(self.engine_socket, f"sealift.image.installation={self.installation_id}")
         finally:

@@ -21,9 +21,12 @@ from pkg.registry.config import RegistryAddress
 from pkg.testing.kubernetes.api_front import ApiFront
 from pkg.testing.kubernetes.control_plane import ControlPlane
 from pkg.testing.kubernetes.fixtures import kubernetes_plane  # noqa: F401
+from pkg.testing.wait import KUBERNETES_TEST_TIMEOUT_S, KUBERNETES_WAIT_S
 from sealift.ctrl.v1 import common_pb2, deployment_pb2, project_pb2
 from svc.api.testing import REGION, RunningApi, config_in, recording_restate, running_api
-from tests.integration.two_kranes import IMAGE, STARTS_WITHIN_S, Link, Pod, eventually, write_config
+from tests.integration.two_kranes import IMAGE, Link, Pod, eventually, write_config
+
+pytestmark = pytest.mark.timeout(KUBERNETES_TEST_TIMEOUT_S)
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +116,7 @@ class Rig:
             assert self.pod.krane is not None
             return self.pod.krane.poll() is not None
 
-        await eventually(has_ended, "krane is killed", STARTS_WITHIN_S)
+        await eventually(has_ended, "krane is killed", KUBERNETES_WAIT_S)
         self.pod.start()
 
 
@@ -131,14 +134,13 @@ async def rig(kubernetes_plane: ControlPlane) -> AsyncIterator[Rig]:  # noqa: F8
         stack.callback(pod.kill)
         front.fault = killer = Killer(pod)
         pod.start()
-        await eventually(pod.is_ready, "krane is ready", STARTS_WITHIN_S)
+        await eventually(pod.is_ready, "krane is ready", KUBERNETES_WAIT_S)
         project = (await api.admin.project.CreateProject(project_pb2.CreateProjectRequest(slug="app"))).project
         yield Rig(api, kubernetes_plane, pod, killer, project.project_id)
         ours = "app.kubernetes.io/managed-by=sealift"
         kubernetes_plane.kubectl("delete", "namespace", "-l", ours, "--wait=false")
 
 
-@pytest.mark.timeout(600)
 async def test_killed_at_each_write(rig: Rig) -> None:
     """The next process finishes what this one had begun: so many Pods as wanted, each once; in the end nothing."""
     for number, (what, pattern) in enumerate(WRITES.items(), 1):
@@ -154,7 +156,7 @@ async def test_killed_at_each_write(rig: Rig) -> None:
         async def runs(deployment_id: str = deployment_id) -> bool:
             return await rig.states(deployment_id) == ["healthy"] * REPLICAS
 
-        await eventually(runs, f"it runs, after krane was killed at: {what}", STARTS_WITHIN_S)
+        await eventually(runs, f"it runs, after krane was killed at: {what}", KUBERNETES_WAIT_S)
         pods = [one["metadata"]["name"] for one in rig.objects(deployment_id) if one["kind"] == "Pod"]
         assert sorted(pods) == [f"{deployment_id.replace('_', '-')}-{replica}" for replica in range(REPLICAS)]
         rig.killer.wanted = pattern if is_end else ""
@@ -165,5 +167,5 @@ async def test_killed_at_each_write(rig: Rig) -> None:
         async def has_gone(deployment_id: str = deployment_id) -> bool:
             return rig.objects(deployment_id) == [] and set(await rig.states(deployment_id)) <= {"stopped"}
 
-        await eventually(has_gone, f"nothing is left, after krane was killed at: {what}", STARTS_WITHIN_S)
+        await eventually(has_gone, f"nothing is left, after krane was killed at: {what}", KUBERNETES_WAIT_S)
         assert rig.killer.killed == number, what

@@ -13,17 +13,18 @@ import pytest
 from pkg.clock import now_ms
 from pkg.regions import krane_replicas
 from pkg.regions import queries as regions
-from pkg.regions.votes import CONTACT_TIMEOUT_S, SHARED_HEARTBEAT_INTERVAL_S, VOTE_EXPIRES_MS
+from pkg.regions.votes import VOTE_EXPIRES_MS
 from pkg.routes import queries as routes
 from pkg.testing.kubernetes.control_plane import ControlPlane
 from pkg.testing.kubernetes.fixtures import kubernetes_plane  # noqa: F401
+from pkg.testing.wait import KUBERNETES_TEST_TIMEOUT_S, KUBERNETES_WAIT_S
 from svc.api.testing import REGION
 from tests.harness.load import Load
-from tests.integration.two_kranes import HOSTNAME, STARTS_WITHIN_S, Pod, Region, answers, eventually, two_kranes
+from tests.integration.two_kranes import HOSTNAME, Pod, Region, answers, eventually, two_kranes
+
+pytestmark = pytest.mark.timeout(KUBERNETES_TEST_TIMEOUT_S)
 
 log = logging.getLogger(__name__)
-
-TAKEOVER_WITHIN_S = 20.0  # the Lease runs out after 15 s, and is tried every 2 s
 
 
 @pytest.fixture
@@ -41,9 +42,11 @@ async def test_killing_the_leader_loses_no_request_through_the_other(region: Reg
         killed = time.monotonic()
         version = await region.switch()
         await region.api.db.write(regions.stop, region.live, now_ms())
-        served = await eventually(lambda: answers(other, region.next), "the other Envoy has switched", 10)
+        served = await eventually(
+            lambda: answers(other, region.next), "the other Envoy has switched", KUBERNETES_WAIT_S
+        )
 
-        await eventually(other.leads, "the other one leads", TAKEOVER_WITHIN_S)
+        await eventually(other.leads, "the other one leads", KUBERNETES_WAIT_S)
         takeover = time.monotonic() - killed
 
         async def is_applied() -> bool:
@@ -52,13 +55,13 @@ async def test_killing_the_leader_loses_no_request_through_the_other(region: Reg
                 assert await region.pods_of(region.live), "an instance that the dead Envoy may use has gone"
             return applied
 
-        await eventually(is_applied, "the vote expires", VOTE_EXPIRES_MS / 1000 + 15)
+        await eventually(is_applied, "the vote expires", KUBERNETES_WAIT_S)
         applied_after = time.monotonic() - killed
 
         async def has_gone() -> bool:
             return not await region.pods_of(region.live)
 
-        await eventually(has_gone, "the old instance goes", 15)
+        await eventually(has_gone, "the old instance goes", KUBERNETES_WAIT_S)
     assert load.failures == []
     assert load.total > 1000
     assert applied_after > VOTE_EXPIRES_MS / 1000 - 5, "its last heartbeat was moments before"
@@ -67,7 +70,6 @@ async def test_killing_the_leader_loses_no_request_through_the_other(region: Reg
     log.info(
         "takeover %.1f s, switched %.1f s, applied %.1f s, %d requests", takeover, served, applied_after, load.total
     )
-    assert takeover <= TAKEOVER_WITHIN_S
 
 
 async def test_replacing_a_replica_delays_no_deploy(region: Region) -> None:
@@ -77,7 +79,7 @@ async def test_replacing_a_replica_delays_no_deploy(region: Region) -> None:
     leader, other = await region.leader()
     usual = await applied_within(region)
     third = await region.add("c")
-    await eventually(third.is_ready, "the third one is ready", STARTS_WITHIN_S)
+    await eventually(third.is_ready, "the third one is ready", KUBERNETES_WAIT_S)
     assert await counted(region) == 3
     took: dict[str, float] = {}
     has_drained = asyncio.Event()
@@ -96,7 +98,7 @@ async def test_replacing_a_replica_delays_no_deploy(region: Region) -> None:
         async def one_leads() -> bool:
             return await other.leads() or await third.leads()
 
-        took["led"] = await eventually(one_leads, "another one leads", TAKEOVER_WITHIN_S)
+        took["led"] = await eventually(one_leads, "another one leads", KUBERNETES_WAIT_S)
         took["draining"] = await applied_within(region)
         assert not has_drained.is_set(), "that was while the old Envoy still served"
         await ending
@@ -116,15 +118,15 @@ async def test_a_krane_that_is_stopped_alone_keeps_its_vote(region: Region) -> N
     leader, other = await region.leader()
     assert leader.krane is not None
     leader.krane.terminate()
-    led = await eventually(other.leads, "the other one leads", TAKEOVER_WITHIN_S)
+    led = await eventually(other.leads, "the other one leads", KUBERNETES_WAIT_S)
     assert await asyncio.to_thread(leader.krane.wait, 15) == 0
     assert led < 5
     assert await counted(region) == 2
     version = await region.switch()
-    await eventually(lambda: answers(other, region.next), "the other Envoy has switched", 10)
+    await eventually(lambda: answers(other, region.next), "the other Envoy has switched", KUBERNETES_WAIT_S)
     assert not await region.is_applied(version), "the Envoy of the stopped krane still has the old route"
     leader.start()
-    await eventually(lambda: region.is_applied(version), "every Envoy has it", STARTS_WITHIN_S)
+    await eventually(lambda: region.is_applied(version), "every Envoy has it", KUBERNETES_WAIT_S)
 
 
 async def test_a_replica_that_comes_back_serves_once_it_has_caught_up(region: Region) -> None:
@@ -135,13 +137,13 @@ async def test_a_replica_that_comes_back_serves_once_it_has_caught_up(region: Re
     leader.krane.kill()
     leader.krane.wait()
     version = await region.switch()
-    await eventually(lambda: answers(other, region.next), "the other Envoy has switched", 10)
+    await eventually(lambda: answers(other, region.next), "the other Envoy has switched", KUBERNETES_WAIT_S)
     assert not await region.is_applied(version), "the Envoy of the dead krane still has the old route"
     assert await answers(leader, region.live)
     leader.start()
-    await eventually(lambda: answers(leader, region.next), "it has caught up", STARTS_WITHIN_S)
-    await eventually(leader.is_ready, "it is ready", STARTS_WITHIN_S)
-    await eventually(lambda: region.is_applied(version), "every Envoy has it", 10)
+    await eventually(lambda: answers(leader, region.next), "it has caught up", KUBERNETES_WAIT_S)
+    await eventually(leader.is_ready, "it is ready", KUBERNETES_WAIT_S)
+    await eventually(lambda: region.is_applied(version), "every Envoy has it", KUBERNETES_WAIT_S)
     after = await region.api.db.read(krane_replicas.of_region, REGION)
     assert {one.replica_id for one in after if one.is_counted} == before
     route = await region.api.db.read(routes.get, HOSTNAME)
@@ -156,18 +158,18 @@ async def test_a_slow_envoy_holds_the_instances_that_it_still_uses(region: Regio
     other.envoy.send_signal(signal.SIGSTOP)
     version = await region.switch()
     await region.api.db.write(regions.stop, region.live, now_ms())
-    await eventually(lambda: answers(leader, region.next), "the leader's Envoy has switched", 10)
+    await eventually(lambda: answers(leader, region.next), "the leader's Envoy has switched", KUBERNETES_WAIT_S)
     for _ in range(30):
         assert await region.pods_of(region.live)
         assert not await region.is_applied(version)
         await asyncio.sleep(0.1)
     other.envoy.send_signal(signal.SIGCONT)
-    await eventually(lambda: region.is_applied(version), "every Envoy has it", 15)
+    await eventually(lambda: region.is_applied(version), "every Envoy has it", KUBERNETES_WAIT_S)
 
     async def has_gone() -> bool:
         return not await region.pods_of(region.live)
 
-    await eventually(has_gone, "the old instance goes", 15)
+    await eventually(has_gone, "the old instance goes", KUBERNETES_WAIT_S)
     assert await answers(other, region.next)
 
 
@@ -177,7 +179,7 @@ async def test_a_replica_that_loses_the_api_leaves_service_before_its_vote_expir
     with Load(other.url, rate_per_s=50, max_s=90) as load:
         cut_off.link.cut()
         began = time.monotonic()
-        await eventually(lambda: is_out(cut_off), "it is out of service", CONTACT_TIMEOUT_S + 15)
+        await eventually(lambda: is_out(cut_off), "it is out of service", KUBERNETES_WAIT_S)
         left = time.monotonic() - began
         assert await counted(region) == 2, "its vote still counts"
         assert await other.is_ready()
@@ -185,12 +187,12 @@ async def test_a_replica_that_loses_the_api_leaves_service_before_its_vote_expir
         async def has_expired() -> bool:
             return await counted(region) == 1
 
-        await eventually(has_expired, "its vote expires", VOTE_EXPIRES_MS / 1000 + 15)
+        await eventually(has_expired, "its vote expires", KUBERNETES_WAIT_S)
         expired = time.monotonic() - began
 
-        await eventually(other.leads, "the other one leads", TAKEOVER_WITHIN_S)
+        await eventually(other.leads, "the other one leads", KUBERNETES_WAIT_S)
         cut_off.link.join()
-        await eventually(cut_off.is_ready, "it serves again", 20)
+        await eventually(cut_off.is_ready, "it serves again", KUBERNETES_WAIT_S)
         assert await counted(region) == 2
     assert load.failures == []
     log.info("out of service after %.1f s, its vote expired after %.1f s", left, expired)
@@ -201,7 +203,7 @@ async def test_while_the_api_is_away_for_all_everyone_serves(region: Region) -> 
     """Nobody is taken for the only one without contact, and nobody loses its vote."""
     for pod in (region.first, region.second):
         pod.link.cut()
-    end = time.monotonic() + CONTACT_TIMEOUT_S + 15
+    end = time.monotonic() + KUBERNETES_WAIT_S
     while time.monotonic() < end:
         for pod in (region.first, region.second):
             assert await pod.is_ready()
@@ -214,10 +216,10 @@ async def test_while_the_api_is_away_for_all_everyone_serves(region: Region) -> 
     async def are_in_contact() -> bool:
         return all([(await pod.roles()).get("in_contact") for pod in (region.first, region.second)])
 
-    await eventually(are_in_contact, "both have contact", 4 * SHARED_HEARTBEAT_INTERVAL_S)
+    await eventually(are_in_contact, "both have contact", KUBERNETES_WAIT_S)
     assert await counted(region) == 2
     version = await region.switch()
-    await eventually(lambda: region.is_applied(version), "every Envoy has it", 10)
+    await eventually(lambda: region.is_applied(version), "every Envoy has it", KUBERNETES_WAIT_S)
 
 
 async def is_out(pod: Pod) -> bool:
@@ -228,7 +230,7 @@ async def is_out(pod: Pod) -> bool:
 async def applied_within(region: Region) -> float:
     """Changes the route; seconds until every counted Envoy has it."""
     version = await region.switch()
-    return await eventually(lambda: region.is_applied(version), "every Envoy has it", 60)
+    return await eventually(lambda: region.is_applied(version), "every Envoy has it", KUBERNETES_WAIT_S)
 
 
 async def counted(region: Region) -> int:

@@ -25,6 +25,7 @@ from pkg.routes.tables import routes as routes_table
 from pkg.testing.kubernetes.control_plane import ControlPlane
 from pkg.testing.kubernetes.fixtures import kubernetes_plane  # noqa: F401
 from pkg.testing.ports import free_port
+from pkg.testing.wait import KUBERNETES_WAIT_S
 from sealift.ctrl.v1 import deployment_pb2, project_pb2
 from svc.api.deployment_testing import make_ready
 from svc.api.testing import REGION, RunningApi, config_in, recording_restate, running_api
@@ -32,7 +33,6 @@ from svc.api.testing import REGION, RunningApi, config_in, recording_restate, ru
 ROOT = Path(__file__).parents[2]
 IMAGE = "sealift-test/app:1"
 HOSTNAME = "hello.sealift.localhost"
-STARTS_WITHIN_S = 60.0
 ROLE = re.compile(r'sealift_krane_replica\{state="(\w+)"\} (\d)')
 
 
@@ -202,7 +202,7 @@ class Region:
             found[:] = [pod for pod in (self.first, self.second) if await pod.leads()]
             return len(found) == 1
 
-        await eventually(one_leads, "one leads", STARTS_WITHIN_S)
+        await eventually(one_leads, "one leads", KUBERNETES_WAIT_S)
         return found[0], self.second if found[0] is self.first else self.first
 
     async def switch(self) -> int:
@@ -287,11 +287,11 @@ async def two_kranes(folder: Path, plane: ControlPlane) -> AsyncIterator[Region]
             plane.kubectl, "delete", "namespace", "-l", "app.kubernetes.io/managed-by=sealift", "--wait=false"
         )
         for pod in pods:
-            await eventually(pod.is_ready, f"{pod.folder.name} is ready", STARTS_WITHIN_S)
+            await eventually(pod.is_ready, f"{pod.folder.name} is ready", KUBERNETES_WAIT_S)
         region.live, region.next = [await deploy(region, branch) for branch in ("a", "b")]
         await api.db.write(lambda c: make_ready(c, region.live, hostname=HOSTNAME))
         for pod in pods:
-            await eventually(partial(answers, pod, region.live), "the live one answers", STARTS_WITHIN_S)
+            await eventually(partial(answers, pod, region.live), "the live one answers", KUBERNETES_WAIT_S)
         yield region
 
 
@@ -319,5 +319,5 @@ async def deploy(region: Region, branch: str) -> str:
         return [one.state for one in seen] == ["healthy"]
 
     await api.db.write(place)
-    await eventually(is_healthy, "it is healthy", STARTS_WITHIN_S)
+    await eventually(is_healthy, "it is healthy", KUBERNETES_WAIT_S)
     return str(made.deployment_id)

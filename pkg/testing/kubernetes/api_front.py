@@ -16,9 +16,9 @@ import aiohttp
 from aiohttp import web
 
 from pkg.testing.kubernetes.control_plane import ControlPlane
+from pkg.testing.wait import WAIT_S
 
 MAX_BODY_BYTES = 1 << 26
-START_TIMEOUT_S = 10.0
 # aiohttp's documentation prescribes it: connections with TLS close after their session
 TLS_CLOSE_S = 0.25
 _HOP_BY_HOP = ("connection", "content-length", "host", "keep-alive", "transfer-encoding", "upgrade")
@@ -78,7 +78,7 @@ class ApiFront:
 
     def __enter__(self) -> "ApiFront":
         self._thread.start()
-        if not self._is_ready.wait(START_TIMEOUT_S):
+        if not self._is_ready.wait(WAIT_S):
             raise RuntimeError("the front of the API server does not start; its error is above")
         return self
 
@@ -86,7 +86,7 @@ class ApiFront:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._loop.call_soon_threadsafe(self._ended.set)
-        self._thread.join(START_TIMEOUT_S)
+        self._thread.join(WAIT_S)
         self._loop.close()
 
     async def _run(self) -> None:

@@ -9,6 +9,9 @@ import pytest
 
 from pkg.testing.kubernetes.api_front import ApiFront, no_fault, too_many_requests
 from pkg.testing.kubernetes.control_plane import ControlPlane
+from pkg.testing.wait import KUBERNETES_TEST_TIMEOUT_S
+
+pytestmark = pytest.mark.timeout(KUBERNETES_TEST_TIMEOUT_S)
 
 
 def ask(front: ApiFront, path: str) -> bytes:

@@ -18,10 +18,9 @@ from pkg.testing.certificates import Authority, KeyPair
 from pkg.testing.kubernetes.programs import Program, StateFolder
 from pkg.testing.parts import prepared_part
 from pkg.testing.ports import free_ports
+from pkg.testing.wait import KUBERNETES_WAIT_S, WAIT_S
 
-START_TIMEOUT_S = 90.0
 ASK_TIMEOUT_S = 5.0
-KUBECTL_TIMEOUT_S = 60.0
 SERVICE_NETWORK = "10.96.0.0/16"
 API_SERVICE_ADDRESS = "10.96.0.1"
 # A node that is silent for as long is declared NotReady; its Pods are evicted after the second time.
@@ -101,7 +100,7 @@ class ControlPlane:
         self.wait_until_ready()
         self.controller_manager.start()
         self.scheduler.start()
-        self.controller_manager.wait_for(self._has_service_account, START_TIMEOUT_S)
+        self.controller_manager.wait_for(self._has_service_account, KUBERNETES_WAIT_S)
 
     def stop(self) -> None:
         """Ends everything and removes its state. Idempotent."""
@@ -124,7 +123,7 @@ class ControlPlane:
 
     def wait_until_ready(self) -> None:
         """Returns once the API server answers, as after `apiserver.start()`. Raises RuntimeError."""
-        self.apiserver.wait_for(lambda: self._status("/readyz") == 200, START_TIMEOUT_S)
+        self.apiserver.wait_for(lambda: self._status("/readyz") == 200, KUBERNETES_WAIT_S)
 
     def add_fake_node(self, name: str = "fake") -> FakeNode:
         """A node that plays the status of Pods, see `fake_node.py`; returns once it is Ready."""
@@ -136,7 +135,7 @@ class ControlPlane:
         )
         self._nodes.append(node)
         node.start()
-        node.wait_for(lambda: self.is_node_ready(name), START_TIMEOUT_S)
+        node.wait_for(lambda: self.is_node_ready(name), KUBERNETES_WAIT_S)
         return node
 
     def kubeconfig_of(self, user: str, group: str | None = None) -> Path:
@@ -167,7 +166,7 @@ class ControlPlane:
         """Kubectl's output. Raises KubectlError."""
         done = subprocess.run(
             [self._tools / "kubectl", *words], input=stdin, capture_output=True, text=True, check=False,
-            timeout=KUBECTL_TIMEOUT_S, cwd=self.folder,
+            timeout=KUBERNETES_WAIT_S + WAIT_S, cwd=self.folder,
             env={**_PATH, "HOME": str(self.folder), "KUBECONFIG": str(kubeconfig or self.kubeconfig)},
         )  # fmt: skip
         if done.returncode:
@@ -177,6 +176,13 @@ class ControlPlane:
     def get(self, *words: str) -> Any:
         """What `kubectl get` knows, read from its JSON."""
         return json.loads(self.kubectl("get", "-o", "json", *words))
+
+    def read(self, path: str) -> Any:
+        """What the API server answers at a path of its API, without a kubectl. Raises RuntimeError."""
+        status, body = self._ask(path)
+        if status != 200:
+            raise RuntimeError(f"the API server answers {status} at {path}: {body.decode(errors='replace')}")
+        return json.loads(body)
 
     def apply(self, *objects: Mapping[str, Any]) -> None:
         """`kubectl apply`."""

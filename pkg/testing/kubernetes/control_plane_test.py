@@ -9,9 +9,10 @@ import pytest
 
 from pkg.testing.kubernetes.control_plane import ControlPlane, KubectlError
 from pkg.testing.kubernetes.fake_node import CRASH_LOG
+from pkg.testing.wait import KUBERNETES_TEST_TIMEOUT_S, KUBERNETES_WAIT_S
 from tests.harness.wait import eventually
 
-WAIT_S = 30
+pytestmark = pytest.mark.timeout(KUBERNETES_TEST_TIMEOUT_S)
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def container_of(plane: ControlPlane, namespace: str, pod: str = "web-0") -> Any
 def test_pods_become_ready_and_answer_on_their_address(kubernetes_plane: ControlPlane, namespace: str) -> None:
     """Promise: the real scheduler and controllers roll out on the fake node; each Pod answers with its name."""
     kubernetes_plane.apply(stateful_set(namespace, "registry.test/app@sha256:" + "a" * 64, replicas=2))
-    kubernetes_plane.kubectl("rollout", "status", "-n", namespace, "statefulset/web", f"--timeout={WAIT_S}s")
+    kubernetes_plane.kubectl("rollout", "status", "-n", namespace, "statefulset/web", f"--timeout={KUBERNETES_WAIT_S}s")
     for pod in kubernetes_plane.get("pods", "-n", namespace)["items"]:
         with urllib.request.urlopen(f"http://{pod['status']['podIP']}:8080/", timeout=5) as answer:
             assert answer.read().decode().strip() == pod["metadata"]["name"]
@@ -82,7 +83,7 @@ def test_images_ask_for_a_failure(
         container = container_of(kubernetes_plane, namespace)
         return bool(container) and is_so(container)
 
-    eventually(look, within_s=WAIT_S, what=image)
+    eventually(look, within_s=KUBERNETES_WAIT_S, what=image)
     if "crashes" in image:
         assert kubernetes_plane.kubectl("logs", "-n", namespace, "web-0", "--tail=1") == CRASH_LOG.splitlines(True)[-1]
 
@@ -98,7 +99,7 @@ def test_a_pod_that_fits_no_node_is_unschedulable(kubernetes_plane: ControlPlane
             return False
         return any(one.get("reason") == "Unschedulable" for one in conditions)
 
-    eventually(look, within_s=WAIT_S, what="the condition Unschedulable")
+    eventually(look, within_s=KUBERNETES_WAIT_S, what="the condition Unschedulable")
 
 
 @pytest.fixture(scope="module")
@@ -113,12 +114,16 @@ def test_the_apiserver_comes_back_with_everything(own_plane: ControlPlane) -> No
     """Promise: killed and started it has what it had, and the fake node goes on."""
     own_plane.apply(stateful_set("default", "x/app", name="before"))
     eventually(
-        lambda: container_of(own_plane, "default", "before-0").get("ready"), within_s=WAIT_S, what="before-0 is ready"
+        lambda: container_of(own_plane, "default", "before-0").get("ready"),
+        within_s=KUBERNETES_WAIT_S,
+        what="before-0 is ready",
     )
     own_plane.restart_apiserver()
     own_plane.apply(stateful_set("default", "x/app", name="after"))
     eventually(
-        lambda: container_of(own_plane, "default", "after-0").get("ready"), within_s=WAIT_S, what="after-0 is ready"
+        lambda: container_of(own_plane, "default", "after-0").get("ready"),
+        within_s=KUBERNETES_WAIT_S,
+        what="after-0 is ready",
     )
     assert container_of(own_plane, "default", "before-0").get("ready")
 
@@ -141,16 +146,20 @@ def test_a_lost_node_is_not_ready_and_its_pods_answer(own_plane: ControlPlane) -
     node = own_plane.add_fake_node("far")
     own_plane.kubectl("cordon", "fake")
     own_plane.apply(stateful_set("default", "x/app", name="far"))
-    eventually(lambda: container_of(own_plane, "default", "far-0").get("ready"), within_s=WAIT_S, what="far-0 is ready")
+    eventually(
+        lambda: container_of(own_plane, "default", "far-0").get("ready"),
+        within_s=KUBERNETES_WAIT_S,
+        what="far-0 is ready",
+    )
     node.lose()
 
     def is_lost() -> bool:
         conditions = own_plane.get("node", "far")["status"]["conditions"]
         return any(one["type"] == "Ready" and one["status"] == "Unknown" for one in conditions)
 
-    eventually(is_lost, within_s=WAIT_S, what="the node is NotReady")
+    eventually(is_lost, within_s=KUBERNETES_WAIT_S, what="the node is NotReady")
     address = own_plane.get("pod", "far-0")["status"]["podIP"]
     with urllib.request.urlopen(f"http://{address}:8080/", timeout=5) as answer:
         assert answer.status == 200
     node.find()
-    eventually(lambda: not is_lost(), within_s=WAIT_S, what="the node is Ready again")
+    eventually(lambda: not is_lost(), within_s=KUBERNETES_WAIT_S, what="the node is Ready again")

@@ -1,7 +1,10 @@
-"""The clusters that all tests of a session share. A `conftest.py` that imports a fixture from here offers it."""
+"""The clusters that tests share. A `conftest.py` that imports a fixture from here offers it, and imports the hook, too.
 
-import contextlib
-from collections.abc import Callable, Iterator
+A cluster goes on from module to module for as long as the next test uses it, and ends then: programs of Kubernetes are
+never idle. `tests/plugin.py` lets the modules that use one follow each other in one worker.
+"""
+
+from collections.abc import Callable, Generator
 from typing import Generic, TypeVar
 
 import pytest
@@ -13,34 +16,29 @@ P = TypeVar("P", bound=ControlPlane)
 
 
 class _Shared(Generic[P]):
-    """Starts with its first user and ends with its last: each conftest has a fixture of its own."""
+    """Starts with its first user, and goes on until `end`: each conftest has a fixture of its own."""
 
     def __init__(self, make: Callable[[], P]) -> None:
         self._make = make
-        self._users = 0
         self._one: P | None = None
 
-    @contextlib.contextmanager
-    def use(self) -> Iterator[P]:
+    def start(self, config: pytest.Config) -> P:
+        """The one that runs, or a new one."""
         if self._one is None:
+            config.add_cleanup(self.end)  # of a run that was interrupted
             self._one = self._make()
             try:
                 self._one.start()
             except BaseException:
-                self._end()
+                self.end()
                 raise
-        self._users += 1
-        try:
-            yield self._one
-        finally:
-            self._users -= 1
-            if not self._users:
-                self._end()
+        return self._one
 
-    def _end(self) -> None:
-        if self._one is not None:
-            self._one.stop()
-            self._one = None
+    def end(self) -> None:
+        """Idempotent."""
+        one, self._one = self._one, None
+        if one is not None:
+            one.stop()
 
 
 class _PlaneWithNode(ControlPlane):
@@ -51,23 +49,43 @@ class _PlaneWithNode(ControlPlane):
 
 _plane = _Shared(_PlaneWithNode)
 _cluster = _Shared(Cluster)
+_SHARED: dict[str, _Shared[ControlPlane] | _Shared[_PlaneWithNode] | _Shared[Cluster]] = {
+    "kubernetes_plane": _plane, "kubernetes_cluster": _cluster,
+}  # fmt: skip
 
 
-@pytest.fixture(scope="session")
-def kubernetes_plane() -> Iterator[ControlPlane]:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, None, None]:
+    """Ends what the next module does not use, once the fixtures of this one have ended."""
+    try:
+        return (yield)
+    finally:
+        if nextitem is None or nextitem.path != item.path:
+            for name in _SHARED.keys() - _used_with(nextitem):
+                _SHARED[name].end()
+
+
+def _used_with(item: pytest.Item | None) -> set[str]:
+    """The fixtures of an item's module."""
+    if item is None:
+        return set()
+    mates = (one for one in item.session.items if one.path == item.path)
+    return {name for one in mates for name in getattr(one, "fixturenames", ())}
+
+
+@pytest.fixture(scope="module")
+def kubernetes_plane(request: pytest.FixtureRequest) -> ControlPlane:
     """A control plane with the fake node `fake`; it fails, with the remedy, where it was not prepared.
 
     Tests share it: each uses namespaces and labels of its own, and leaves every program running.
     """
-    with _plane.use() as plane:
-        yield plane
+    return _plane.start(request.config)
 
 
-@pytest.fixture(scope="session")
-def kubernetes_cluster() -> Iterator[Cluster]:
+@pytest.fixture(scope="module")
+def kubernetes_cluster(request: pytest.FixtureRequest) -> Cluster:
     """A control plane with a real node; it fails, with the remedy, where it was not prepared or without root.
 
     Tests share it: each uses namespaces and labels of its own, and leaves every program running.
     """
-    with _cluster.use() as cluster:
-        yield cluster
+    return _cluster.start(request.config)

@@ -4,6 +4,7 @@ import asyncio
 import datetime
 import ssl
 import tempfile
+import urllib.parse
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,12 +13,12 @@ from aiohttp import web
 
 from pkg.testing.certificates import Authority
 from pkg.testing.kubernetes.control_plane import ControlPlane
+from pkg.testing.wait import KUBERNETES_WAIT_S
 
 GROUP = "metrics.k8s.io"
 VERSION = "v1beta1"
 _PATH = f"/apis/{GROUP}/{VERSION}"
 _NAME = "fake-metrics"
-_AVAILABLE_WITHIN_S = 30
 
 
 class FakeMetrics:
@@ -45,7 +46,7 @@ class FakeMetrics:
         await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=trust).start()
         port = int(self._runner.addresses[0][1])
         await asyncio.to_thread(self._plane.apply, *_registration(port))
-        async with asyncio.timeout(_AVAILABLE_WITHIN_S):
+        async with asyncio.timeout(KUBERNETES_WAIT_S):
             while not await asyncio.to_thread(self._is_available):  # noqa: ASYNC110 - kubectl tells nobody
                 await asyncio.sleep(0.2)
         return self
@@ -72,8 +73,9 @@ class FakeMetrics:
         )
 
     async def _pods(self, request: web.Request) -> web.Response:
-        words = ("pods", "-n", request.match_info["namespace"], "-l", request.query.get("labelSelector", ""))
-        found = await asyncio.to_thread(self._plane.get, *words)
+        selector = urllib.parse.quote(request.query.get("labelSelector", ""))
+        path = f"/api/v1/namespaces/{request.match_info['namespace']}/pods?labelSelector={selector}"
+        found = await asyncio.to_thread(self._plane.read, path)
         now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         usage = {"cpu": f"{self.cpu_millicores}m", "memory": "1Mi"}
         items = [

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-STOP_TIMEOUT_S = 10.0
+from pkg.testing.wait import WAIT_S
+
 _LOG_TAIL_BYTES = 3000
 _PREFIX = "slk8s-"
 _LOCK = "owner"
@@ -102,7 +103,7 @@ class Program:
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """Asks it to end, and ends it when it does not within STOP_TIMEOUT_S. Idempotent."""
+        """Asks it to end, and ends it when it does not within WAIT_S. Idempotent."""
         self._end(signal.SIGTERM)
 
     def _end(self, number: signal.Signals) -> None:
@@ -111,10 +112,10 @@ class Program:
         self._process.send_signal(number)
         self._process.send_signal(signal.SIGCONT)
         try:
-            self._process.wait(STOP_TIMEOUT_S)
+            self._process.wait(WAIT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait(STOP_TIMEOUT_S)
+            self._process.wait(WAIT_S)
         self._process = None
 
     def send(self, number: signal.Signals) -> None:

@@ -21,9 +21,8 @@ from pkg.testing.kubernetes.control_plane import ControlPlane
 from pkg.testing.kubernetes.images import Image
 from pkg.testing.kubernetes.programs import Program, StateFolder
 from pkg.testing.parts import prepared_part
+from pkg.testing.wait import KUBERNETES_WAIT_S, WAIT_S
 
-START_TIMEOUT_S = 90.0
-FORK_TIMEOUT_S = 10.0
 NODE = "node"
 CLUSTER_DNS = "10.96.0.10"
 PAUSE_IMAGE = "sealift.test/pause:1"
@@ -63,7 +62,7 @@ class _InsideProgram(Program):
     @property
     def pid(self) -> int:
         """Of the program itself, as the machine numbers it."""
-        deadline = time.monotonic() + FORK_TIMEOUT_S
+        deadline = time.monotonic() + WAIT_S
         while time.monotonic() < deadline:
             if child := _child_of(super().pid):
                 return child
@@ -109,7 +108,7 @@ class RealNode:
         self._first = self._first_process()
         try:
             self._first.start()
-            self._first.wait_for((self.folder / "entered").exists, START_TIMEOUT_S)
+            self._first.wait_for((self.folder / "entered").exists, KUBERNETES_WAIT_S)
             self._number = self._link()
         except BaseException:
             self.stop()
@@ -129,7 +128,7 @@ class RealNode:
             "apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "kubernetes", "namespace": "default"},
             "subsets": [subset],
         })  # fmt: skip
-        self.kubelet.wait_for(lambda: plane.is_node_ready(NODE), START_TIMEOUT_S)
+        self.kubelet.wait_for(lambda: plane.is_node_ready(NODE), KUBERNETES_WAIT_S)
 
     def stop(self) -> None:
         """Ends it with every Pod, and removes its state. Idempotent."""
@@ -276,7 +275,7 @@ disabled_plugins = [{", ".join(f'"io.containerd.snapshotter.v1.{name}"' for name
             "containerd", "containerd", "--config", self.folder / "containerd.toml", "--log-level", "warn"
         )
         program.start()
-        program.wait_for(self._has_containerd, START_TIMEOUT_S)
+        program.wait_for(self._has_containerd, KUBERNETES_WAIT_S)
         return program
 
     def _has_containerd(self) -> bool:
@@ -401,7 +400,7 @@ def _remove_cgroups(folder: Path) -> None:
     name = folder / "cgroup"
     if not name.exists():
         return
-    deadline = time.monotonic() + START_TIMEOUT_S
+    deadline = time.monotonic() + KUBERNETES_WAIT_S
     for hierarchy in _hierarchies():
         top = hierarchy / name.read_text().lstrip("/")
         groups = sorted((each for each in top.rglob("*") if each.is_dir()), key=lambda each: -len(each.parts))

@@ -16,9 +16,11 @@ from pkg.registry.testing import PULLER, DockerRegistry, push_image
 from pkg.testing.kubernetes.control_plane import KubectlError
 from pkg.testing.kubernetes.images import busybox_image
 from pkg.testing.kubernetes.real_node import Cluster
+from pkg.testing.wait import KUBERNETES_TEST_TIMEOUT_S, KUBERNETES_WAIT_S
 from tests.harness.wait import eventually
 
-WAIT_S = 60
+pytestmark = pytest.mark.timeout(KUBERNETES_TEST_TIMEOUT_S)
+
 SERVE = "exec busybox httpd -f -p 8080 -h /www"
 
 
@@ -53,7 +55,8 @@ def state_of(cluster: Cluster, namespace: str) -> dict[str, Any]:
 
 def wait_ready(cluster: Cluster, namespace: str, name: str = "app") -> str:
     """The Pod's address."""
-    cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", f"pod/{name}", f"--timeout={WAIT_S}s")
+    timeout = f"--timeout={KUBERNETES_WAIT_S:g}s"
+    cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", f"pod/{name}", timeout)
     return str(status_of(cluster, namespace, name)["podIP"])
 
 
@@ -85,7 +88,9 @@ def test_a_pod_its_service_and_its_log_answer(kubernetes_cluster: Cluster, names
     address = wait_ready(cluster, namespace)
     assert answer_of(address, 8080) == b"hello from a Pod\n"
     node_port = cluster.get("service", "-n", namespace, "app")["spec"]["ports"][0]["nodePort"]
-    eventually(lambda: answer_of(cluster.node.address, node_port), within_s=WAIT_S, what="the NodePort answers")
+    eventually(
+        lambda: answer_of(cluster.node.address, node_port), within_s=KUBERNETES_WAIT_S, what="the NodePort answers"
+    )
     assert cluster.kubectl("logs", "-n", namespace, "app") == "I am up\n"
     assert "uid=1000" in cluster.kubectl("exec", "-n", namespace, "app", "--", "/bin/busybox", "id")
 
@@ -101,7 +106,7 @@ def test_a_pod_over_its_memory_limit_is_killed(kubernetes_cluster: Cluster, name
         ended = state.get("state", {}).get("terminated") or state.get("lastState", {}).get("terminated") or {}
         return (ended.get("reason"), ended.get("exitCode")) == ("OOMKilled", 137)
 
-    eventually(is_killed, within_s=WAIT_S, what="OOMKilled")
+    eventually(is_killed, within_s=KUBERNETES_WAIT_S, what="OOMKilled")
 
 
 def test_images_come_from_a_registry_with_login(kubernetes_cluster: Cluster, namespace: str) -> None:
@@ -116,7 +121,7 @@ def test_images_come_from_a_registry_with_login(kubernetes_cluster: Cluster, nam
             waiting = state_of(cluster, namespace).get("state", {}).get("waiting", {})
             return str(waiting.get("message", "")) if waiting.get("reason") == "ErrImagePull" else ""
 
-        assert "401 Unauthorized" in eventually(refusal, within_s=WAIT_S, what="ErrImagePull")
+        assert "401 Unauthorized" in eventually(refusal, within_s=KUBERNETES_WAIT_S, what="ErrImagePull")
         assert PULLER.password is not None
         cluster.kubectl(
             "create", "secret", "docker-registry", "-n", namespace, "pull", f"--docker-server={registry.host}",
@@ -167,10 +172,10 @@ def test_a_cluster_ends_with_its_owner() -> None:
         assert all(folder in command_lines() for folder in folders)
         owner.send_signal(signal.SIGKILL)
         owner.wait()
-    eventually(lambda: address not in addresses(), within_s=WAIT_S, what="the link is gone")
+    eventually(lambda: address not in addresses(), within_s=KUBERNETES_WAIT_S, what="the link is gone")
     eventually(
         lambda: not any(folder in command_lines() for folder in folders),
-        within_s=WAIT_S,
+        within_s=KUBERNETES_WAIT_S,
         what="every process has ended",
     )
     Cluster().stop()

@@ -17,6 +17,7 @@ import pytest
 
 from pkg.desired.scaling import ReplicaBounds
 from pkg.errors import FailedPrecondition, Unavailable
+from pkg.testing.wait import KUBERNETES_WAIT_S
 from svc.krane.runtime.port import (
     DeploymentSpec,
     EventKind,
@@ -32,7 +33,6 @@ from svc.krane.runtime.port import (
 )
 
 T = TypeVar("T")
-WAIT_S = 20.0
 GRACE_S = 1
 ENDED_AT_ONCE = "EXIT"
 
@@ -71,7 +71,7 @@ class RuntimeRig(Protocol):
 
 async def eventually(found: Callable[[], Awaitable[T | None]]) -> T:
     """What `found` answers as soon as that is not None. Raises TimeoutError."""
-    async with asyncio.timeout(WAIT_S):
+    async with asyncio.timeout(KUBERNETES_WAIT_S):
         while (it := await found()) is None:  # noqa: ASYNC110 - some changes raise no event
             await asyncio.sleep(0.05)
         return it
@@ -357,7 +357,7 @@ class RuntimeContract:
                         break
             assert own(again) == own(got)
             await end_app(seen, spec, 0)
-            async with asyncio.timeout(WAIT_S):
+            async with asyncio.timeout(KUBERNETES_WAIT_S):
                 await following
         finally:
             following.cancel()
@@ -369,7 +369,7 @@ class RuntimeContract:
 
     async def _printed(self, runtime: Runtime, seen: Observation, since_s: int = 0) -> list[LogRecord]:
         """All that can be followed of an app that has ended."""
-        async with asyncio.timeout(WAIT_S), aclosing(runtime.logs(seen.name, seen.uid, since_s)) as chunks:
+        async with asyncio.timeout(KUBERNETES_WAIT_S), aclosing(runtime.logs(seen.name, seen.uid, since_s)) as chunks:
             return [record async for records in chunks for record in records]
 
     async def _follow(self, runtime: Runtime, events: list[InstanceEvent]) -> None:

@@ -89,13 +89,18 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
             return found
 
     async def until_state(self, instance_id: str, state: int, timeout_s: float = WAIT_S) -> pb.InstanceReport:
-        """Waits for an instance to be reported in this state."""
+        """Waits for an instance to be reported in this state; else fails with what was reported of it."""
 
         def seen() -> pb.InstanceReport | None:
             report = self.instances.get(instance_id)
             return report if report is not None and report.state == state else None
 
-        report: pb.InstanceReport = await self.until(seen, timeout_s)
+        try:
+            report: pb.InstanceReport = await self.until(seen, timeout_s)
+        except TimeoutError:
+            said = self.instances.get(instance_id) or "nothing"
+            what = f"{instance_id} is not in state {state} within {timeout_s:g} s"
+            raise AssertionError(f"{what}; reported: {said}") from None
         return report
 
     async def put(self, topology: pb.Topology) -> int:

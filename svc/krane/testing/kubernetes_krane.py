@@ -11,9 +11,10 @@ import aiohttp
 from pkg.ids import new_id
 from pkg.kubernetes.config import Kubernetes
 from pkg.testing.kubernetes.control_plane import ControlPlane
+from pkg.testing.wait import KUBERNETES_WAIT_S
 from svc.krane.runtime.kubernetes.identity import LABEL_INSTALLATION
 from svc.krane.testing.cluster import FakeCluster
-from svc.krane.testing.harness import KraneHarness
+from svc.krane.testing.harness import KraneHarness, eventually
 from svc.krane.testing.kubernetes import ALLOWED
 
 ROLE = Path(__file__).parents[3] / "dev/k8s/base/krane-rbac.yaml"
@@ -51,8 +52,9 @@ async def krane(folder: Path, plane: ControlPlane) -> AsyncIterator[KraneHarness
 async def load(
     harness: KraneHarness, deployment_id: str, paths: Sequence[str] = ("/",), threads: int = 3
 ) -> AsyncIterator[list[str]]:
-    """Requests to the endpoints that the ingress has, `threads` at the same time; what failed."""
+    """Requests to the endpoints that the ingress has, `threads` at the same time, once it has one; what failed."""
     failed: list[str] = []
+    await eventually(lambda: harness.ingress.healthy(deployment_id), KUBERNETES_WAIT_S)  # it is reported before
 
     async def ask() -> None:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:

@@ -16,10 +16,13 @@ from pkg.errors import FailedPrecondition, SealiftError, Unavailable
 from pkg.testing.certificates import Authority
 from pkg.testing.kubernetes.control_plane import ControlPlane
 from pkg.testing.ports import free_port
+from pkg.testing.wait import KUBERNETES_TEST_TIMEOUT_S, KUBERNETES_WAIT_S
 from svc.krane.runtime.contract import ask, eventually, running
 from svc.krane.runtime.kubernetes.identity import set_name
 from svc.krane.runtime.port import DeploymentSpec, InstanceStatus, Observation, PendingError
 from svc.krane.testing.kubernetes import KubernetesRig, opened
+
+pytestmark = pytest.mark.timeout(KUBERNETES_TEST_TIMEOUT_S)
 
 
 @pytest.fixture
@@ -102,7 +105,7 @@ async def comes(rig: KubernetesRig, spec: DeploymentSpec) -> None:
             return None
         return seen.status is InstanceStatus.RUNNING or None
 
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(KUBERNETES_WAIT_S):
         while await does() is None:  # noqa: ASYNC110 - a controller of the cluster tries again after up to a minute
             await asyncio.sleep(0.5)
 

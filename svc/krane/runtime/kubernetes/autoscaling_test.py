@@ -8,6 +8,7 @@ import pytest
 
 from pkg.desired.scaling import ReplicaBounds
 from pkg.testing.kubernetes.control_plane import ControlPlane
+from pkg.testing.wait import KUBERNETES_TEST_TIMEOUT_S, KUBERNETES_WAIT_S
 from svc.krane.runtime.contract import eventually, running
 from svc.krane.runtime.kubernetes import autoscaling, objects
 from svc.krane.runtime.kubernetes.api import KubeApi, ServerVersions, as_data
@@ -17,6 +18,8 @@ from svc.krane.runtime.kubernetes.objects import PodRules
 from svc.krane.runtime.kubernetes.wire import Autoscaler, AutoscalerStatus, Condition, Metadata
 from svc.krane.runtime.port import DeploymentSpec, PendingError, WantedReplicas, instance_name
 from svc.krane.testing.kubernetes import KubernetesRig, login, opened
+
+pytestmark = pytest.mark.timeout(KUBERNETES_TEST_TIMEOUT_S)
 
 IDENTITY = Identity("inst_1", "local")
 BOUNDS = ReplicaBounds(1, 3, 80)
@@ -156,7 +159,7 @@ async def test_the_scale_subresource_is_followed(rig: KubernetesRig) -> None:
     await running(rig.runtime, spec)
     events = rig.runtime.events()
     await scale(rig, spec, 3)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(KUBERNETES_WAIT_S):
         while (event := await anext(events)).deployment_id != spec.deployment_id or event.name:
             pass
     await until_wanted(rig, spec, 3)

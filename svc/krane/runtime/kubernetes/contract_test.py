@@ -5,8 +5,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from pkg.testing.kubernetes.control_plane import ControlPlane
+from pkg.testing.wait import KUBERNETES_TEST_TIMEOUT_S
 from svc.krane.runtime.contract import RuntimeContract
 from svc.krane.testing.kubernetes import KubernetesRig, opened
+
+pytestmark = pytest.mark.timeout(KUBERNETES_TEST_TIMEOUT_S)
 
 
 class TestKubernetesRuntime(RuntimeContract):

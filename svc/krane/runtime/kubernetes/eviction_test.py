@@ -4,17 +4,21 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
+
 from pkg.testing.kubernetes.control_plane import KubectlError
 from pkg.testing.kubernetes.images import BUSYBOX, Image
 from pkg.testing.kubernetes.real_node import Cluster
+from pkg.testing.wait import KUBERNETES_TEST_TIMEOUT_S, KUBERNETES_WAIT_S
 from sealift.ctrl.v1 import deployment_pb2
 from svc.krane.runtime.contract import eventually as until
 from svc.krane.runtime.kubernetes.identity import Identity
 from svc.krane.testing.harness import REGION, KraneHarness, eventually, name_of
 from svc.krane.testing.kubernetes_krane import krane, load
 
+pytestmark = pytest.mark.timeout(KUBERNETES_TEST_TIMEOUT_S)
+
 HEALTHY = deployment_pb2.INSTANCE_STATE_HEALTHY
-WITHIN_S = 60.0
 SLOW = "/cgi-bin/slow"  # takes a second
 # It ends at its stop signal without a word, whatever it is asked meanwhile.
 ENDS_AT_ONCE = Image(
@@ -51,13 +55,13 @@ def evict(cluster: Cluster, namespace: str, pod: str) -> bool:
 
 async def start(harness: KraneHarness, replicas: int) -> str:
     """A deployment of so many instances that are healthy; its id."""
-    check = {"path": "/", "interval_ms": 200, "timeout_ms": 500, "start_timeout_s": 60}
+    check = {"path": "/", "interval_ms": 200, "timeout_ms": 20000, "start_timeout_s": 300}
     topology = harness.topology(replicas=replicas, cpu_millicores=100, health_check=check)
     topology.image_ref = ENDS_AT_ONCE.name.removeprefix("docker.io/")
     topology.settings.ClearField("command")
     await harness.cluster.put(topology)
     for replica in range(replicas):
-        await harness.cluster.until_state(name_of(topology, replica), HEALTHY, WITHIN_S)
+        await harness.cluster.until_state(name_of(topology, replica), HEALTHY, KUBERNETES_WAIT_S)
     return topology.deployment_id
 
 
@@ -88,7 +92,7 @@ async def test_a_drain_loses_no_request(kubernetes_cluster: Cluster, tmp_path: P
             await asyncio.sleep(2)
             for pod in pods:
                 await replaced(kubernetes_cluster, namespace, pod)
-            await eventually(lambda: len(harness.ingress.healthy(deployment_id)) == 2, WITHIN_S)
+            await eventually(lambda: len(harness.ingress.healthy(deployment_id)) == 2, KUBERNETES_WAIT_S)
         assert failed == []
 
 

@@ -9,10 +9,13 @@ import pytest
 from pkg.errors import FailedPrecondition, SealiftError, Unavailable
 from pkg.testing.kubernetes.images import Image, busybox_image
 from pkg.testing.kubernetes.real_node import Cluster
+from pkg.testing.wait import KUBERNETES_TEST_TIMEOUT_S
 from svc.krane.runtime.contract import RuntimeContract, eventually, running, until_status
 from svc.krane.runtime.kubernetes.objects import PodRules
 from svc.krane.runtime.port import DeploymentSpec, InstanceStatus, PendingError
 from svc.krane.testing.kubernetes import KubernetesRig, opened
+
+pytestmark = pytest.mark.timeout(KUBERNETES_TEST_TIMEOUT_S)
 
 # The app of `RuntimeRig`. It waits in the background, so that a signal is handled at once.
 APP = r"""

@@ -7,12 +7,15 @@ import pytest
 from lightkube.resources.core_v1 import Pod as PodKind
 
 from pkg.testing.kubernetes.control_plane import ControlPlane
+from pkg.testing.wait import KUBERNETES_TEST_TIMEOUT_S
 from svc.krane.runtime.contract import eventually
 from svc.krane.runtime.kubernetes import reflector
 from svc.krane.runtime.kubernetes.api import KubeApi
 from svc.krane.runtime.kubernetes.reflector import Reflector
 from svc.krane.runtime.kubernetes.wire import Pod
 from svc.krane.testing.kubernetes import login
+
+pytestmark = pytest.mark.timeout(KUBERNETES_TEST_TIMEOUT_S)
 
 LABEL = "reflected=yes"
 

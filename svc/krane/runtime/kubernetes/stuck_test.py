@@ -7,9 +7,12 @@ import pytest
 
 from pkg.errors import FailedPrecondition, Unavailable
 from pkg.testing.kubernetes.control_plane import ControlPlane
+from pkg.testing.wait import KUBERNETES_TEST_TIMEOUT_S
 from svc.krane.runtime.contract import GRACE_S, eventually, running
 from svc.krane.runtime.port import DeploymentSpec, InstanceStatus, Observation, PendingError, instance_name
 from svc.krane.testing.kubernetes import KubernetesRig, opened
+
+pytestmark = pytest.mark.timeout(KUBERNETES_TEST_TIMEOUT_S)
 
 
 @pytest.fixture

@@ -7,10 +7,13 @@ from functools import partial
 import pytest
 
 from pkg.testing.kubernetes.control_plane import ControlPlane
+from pkg.testing.wait import KUBERNETES_TEST_TIMEOUT_S
 from svc.krane.runtime.contract import eventually, running
 from svc.krane.runtime.kubernetes.objects import variables_name
 from svc.krane.runtime.port import DeploymentSpec
 from svc.krane.testing.kubernetes import KubernetesRig, opened
+
+pytestmark = pytest.mark.timeout(KUBERNETES_TEST_TIMEOUT_S)
 
 
 @pytest.fixture
