@@ -42,8 +42,13 @@ class Environment:
 
 @dataclass(frozen=True)
 class Variable:
-    """A variable of an environment; at rest every value is sealed, also one that may be seen."""
+    """A variable of an environment; at rest every value is sealed, also one that may be seen.
+
+    Attributes:
+        updated_at: when its value was set last.
+    """
 
     name: str
     sealed: bytes
     is_plain: bool
+    updated_at: int

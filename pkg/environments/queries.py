@@ -129,6 +129,9 @@ def unset_variable(connection: Connection, environment_id: str, name: str) -> No
 def variables(connection: Connection, environment_id: str) -> list[Variable]:
     """The environment's variables, by name."""
     query = select(
-        environment_variables.c.name, environment_variables.c.sealed, environment_variables.c.is_plain
+        environment_variables.c.name,
+        environment_variables.c.sealed,
+        environment_variables.c.is_plain,
+        environment_variables.c.updated_at,
     ).where(environment_variables.c.environment_id == environment_id)
     return rows.every(Variable, connection.execute(query.order_by(environment_variables.c.name)))

@@ -27,7 +27,7 @@ async def test_variables_are_replaced_and_listed_by_name(db: Database) -> None:
         queries.set_variable(c, production, "B", b"1", 1)
         queries.set_variable(c, production, "A", b"\x00\xff", 1, is_plain=True)
         queries.set_variable(c, production, "B", b"2", 2)
-        assert queries.variables(c, production) == [Variable("A", b"\x00\xff", True), Variable("B", b"2", False)]
+        assert queries.variables(c, production) == [Variable("A", b"\x00\xff", True, 1), Variable("B", b"2", False, 2)]
         for _ in range(2):
             queries.unset_variable(c, production, "A")
         assert [v.name for v in queries.variables(c, production)] == ["B"]

@@ -1,6 +1,7 @@
 # ruff: noqa: N802, D102 - the methods are those of the protocol, described there
 """Projects, environments and variables of the fake server, in memory."""
 
+import time
 from typing import Any
 
 from sealift.client.testing_servicer import FakeServicer, refuse
@@ -22,6 +23,7 @@ class FakeProjects(
             for slug in ("production", "preview")
         }
         self.variables: dict[str, str] = {}
+        self.variable_states: dict[str, environment_pb2.VariableState.ValueType] = {}
         self.plain: set[str] = set()
 
     async def CreateProject(self, request: Any, context: Any) -> Any:
@@ -86,6 +88,15 @@ class FakeProjects(
         found.settings.MergeFrom(request.settings)
         del found.variable_names[:]
         found.variable_names.extend(sorted(self.variables))
+        del found.variables[:]
+        found.variables.extend(
+            environment_pb2.EnvironmentVariable(
+                name=name,
+                updated_at=int(time.time() * 1000) - 7_200_000 if name in self.variables else 0,
+                state=self.variable_states.get(name, environment_pb2.VARIABLE_STATE_NOT_DEPLOYED),
+            )
+            for name in sorted({*self.variables, *self.variable_states})
+        )
         found.plain_variables.clear()
         found.plain_variables.update({name: self.variables[name] for name in self.plain})
         return environment_pb2.UpdateEnvironmentResponse(environment=found)

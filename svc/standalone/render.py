@@ -129,6 +129,7 @@ def worker(stack: Stack) -> toml.Table:
         "restate": {**_restate(state), "identity_public_key": public_key},
         "build": _build(stack),
         "logs": {"retention_days": config.logs.retention_days},
+        "deploy": {"standby_ttl_s": config.retention.standby_ttl_s},
         **({"registry": toml.section(config.registry)} if config.registry else {}),
         **({"depot": toml.section(config.depot)} if config.depot else {}),
         **_metrics(stack, stack.addresses.worker_metrics),

@@ -14,6 +14,7 @@ from pkg.telemetry.port import TelemetryConfig
 from svc.standalone.egress.policy import allow_problems
 
 PORT_MAX = 65535
+MAX_STANDBY_S = 30 * 86_400
 
 
 class Ports(Strict):
@@ -237,15 +238,20 @@ class Retention(Strict):
     Attributes:
         images_per_environment: so many of the newest ready deployments of each environment keep their image, to be
             rolled back to. What runs, is routed or is about to be keeps it in any case.
+        standby_ttl_s: so long a replaced deployment stays warm for an instant rollback.
     """
 
     images_per_environment: int = 10
+    standby_ttl_s: int = 1800
 
     def problems(self) -> list[str]:
-        """At least one, else nothing could be rolled back to; the worker has the same limits."""
-        if 1 <= self.images_per_environment <= 1000:
-            return []
-        return [f"images_per_environment: expected 1 to 1000, got {self.images_per_environment}"]
+        """At least one image, else nothing could be rolled back to; the worker has the same limits."""
+        found = []
+        if not 1 <= self.images_per_environment <= 1000:
+            found.append(f"images_per_environment: expected 1 to 1000, got {self.images_per_environment}")
+        if not 0 <= self.standby_ttl_s <= MAX_STANDBY_S:
+            found.append(f"standby_ttl_s: expected 0 to {MAX_STANDBY_S}, got {self.standby_ttl_s}")
+        return found
 
 
 class Metrics(Strict):

@@ -24,8 +24,9 @@ from svc.standalone.command import ROOT
 from svc.standalone.config import StandaloneConfig
 from svc.standalone.render import Addresses, Stack, write_configs
 from svc.standalone.secrets import ensure_secrets
-from svc.standalone.sections import Metrics
+from svc.standalone.sections import Metrics, Retention
 from svc.standalone.statedir import StateDir
+from svc.worker.config import Deploy as WorkerDeploy
 from svc.worker.config import WorkerConfig
 
 SERVICES: dict[str, type[Strict]] = {"api": ApiConfig, "worker": WorkerConfig, "krane": KraneConfig}
@@ -95,6 +96,15 @@ def test_clients_elsewhere_upload_to_the_external_url(stack: Stack) -> None:
     worker = load(stack.state.config("worker"), WorkerConfig)
     assert worker.objects.external_url == "http://127.0.0.1:2"
     assert (worker.metrics.listen, load(stack.state.config("krane"), KraneConfig).metrics.listen) == (None, None)
+
+
+def test_the_standby_time_reaches_the_worker(stack: Stack) -> None:
+    """How long a replaced deployment stays warm is set in the supervisor's file; its default is the worker's own."""
+    write_configs(stack)
+    assert load(stack.state.config("worker"), WorkerConfig).deploy == WorkerDeploy()
+    write_configs(replace(stack, config=StandaloneConfig(retention=Retention(standby_ttl_s=0))))
+    assert load(stack.state.config("worker"), WorkerConfig).deploy.standby_ttl_s == 0
+    assert Retention(standby_ttl_s=-1).problems() == ["standby_ttl_s: expected 0 to 2592000, got -1"]
 
 
 def test_logins_for_pulls_reach_krane_alone(stack: Stack) -> None:

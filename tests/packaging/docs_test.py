@@ -10,7 +10,9 @@ from dev.docs import error_entries, pages
 from dev.error_codes import codes
 from dev.project_file_docs import TEXTS, project_file_keys
 from pkg.config import describe
+from sealift.cli.project import dotenv
 from sealift.cli.project.project_file import parse
+from sealift.client.errors import InputError
 from svc.api.config import ApiConfig
 from svc.krane.config import KraneConfig
 from svc.standalone.config import StandaloneConfig
@@ -51,6 +53,21 @@ def test_the_search_for_codes_sees_each_way_of_writing_one() -> None:
         "context.ratio",
     } <= codes()
     assert "git_commit.timestamp" not in codes()
+
+
+def test_env_files_are_read_as_the_table_says() -> None:
+    """Promise: each line of the table of .env files is read, or refused, as its column says."""
+    text = (ROOT / "docs/deploying.md").read_text(encoding="utf-8")
+    part = text.partition("### .env files")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.+`) \| (.+) \| .+ \|$", part, re.MULTILINE)
+    assert len(rows) == 20
+    for line, said in rows:
+        raw = line.strip("`").strip().encode()
+        try:
+            [value] = dotenv.parse(raw, ".env").values()
+        except InputError:
+            value = "refused"
+        assert value == ("" if said == "nothing" else said.strip("`")), line
 
 
 def test_entries_are_sentences() -> None:

@@ -12,7 +12,7 @@ from sealift.cli.conftest import Eventually, Program
 from sealift.cli.format.deployment_text import deployment_text
 from sealift.client import testing_deployment
 from sealift.client.testing import FakeServer
-from sealift.ctrl.v1 import deployment_pb2
+from sealift.ctrl.v1 import deployment_pb2, environment_pb2
 
 
 async def test_ls_status_logs(sealift: Program, server: FakeServer) -> None:
@@ -148,6 +148,15 @@ async def test_settings_of_an_environment(sealift: Program, server: FakeServer) 
     assert ", replicas: 2 to 8 at 0% CPU, port: 3000, protocol: http1\n" in bounds.out
     assert ", protocol: h2c\n" in (await sealift("environments", "set", "preview", "--protocol", "h2c")).out
     assert (await sealift("environments", "set", "preview", "--protocol", "h3")).code == 2
+    checked = await sealift("environments", "set", "preview", "--health-check-path", "/up", "--start-timeout-s", "60")
+    assert checked.out.endswith(", protocol: h2c, health check: /up\n")
+    started = await sealift("environments", "set", "preview", "--command", "python 'a b.py'", "--start-timeout-s", "90")
+    assert started.out.endswith(", health check: /up, command: python 'a b.py'\n")
+    settings = server.environments["preview"].settings
+    assert (settings.health_check.path, settings.health_check.start_timeout_s) == ("/up", 90)
+    assert list(settings.command.values) == ["python", "a b.py"]
+    assert "must start with /" in (await sealift("environments", "set", "preview", "--health-check-path", "up")).err
+    assert "is not a command" in (await sealift("environments", "set", "preview", "--command", "it's")).err
     assert "preview of hello is changed; deploy to apply the change" in done.err
     assert "nothing to change" in (await sealift("environments", "set", "preview")).err
     assert (await sealift("environments", "set", "preview", "--memory-mib", "1")).code == 2
@@ -167,7 +176,8 @@ async def test_env(sealift: Program, server: FakeServer) -> None:
     sealift.files(value="from a file\n")
     await sealift("env", "set", "OTHER", "--file", "value")
     assert server.variables == {"TOKEN": "s3cret", "OTHER": "from a file"}
-    assert (await sealift("env", "ls")).out.split() == ["NAME", "VALUE", "OTHER", "(sealed)", "TOKEN", "(sealed)"]
+    lines = [" ".join(line.split()) for line in (await sealift("env", "ls")).out.splitlines()]
+    assert lines == ["NAME VALUE AGE LIVE", *(f"{name} (sealed) 2 h not deployed yet" for name in ("OTHER", "TOKEN"))]
     refused = await sealift("env", "set", "TOKEN=hunter2")
     assert refused.code == 2
     assert "hunter2" not in refused.err
@@ -180,6 +190,29 @@ async def test_env(sealift: Program, server: FakeServer) -> None:
     nothing = await sealift("env", "ls")
     assert (nothing.out, nothing.code) == ("", 0)
     assert "production has no variables" in nothing.err
+
+
+async def test_env_says_what_is_deployed(sealift: Program, server: FakeServer) -> None:
+    """Promise: each variable is shown with the age of its value and with what the live deployment has of it."""
+    assert (await sealift("deploy")).code == 0
+    server.variable_states = {
+        "A": environment_pb2.VARIABLE_STATE_LIVE,
+        "B": environment_pb2.VARIABLE_STATE_CHANGED,
+        "GONE": environment_pb2.VARIABLE_STATE_REMOVED,
+    }
+    await sealift("env", "set", "--plain", "A=1", "B=2", "C=3")
+    lines = [" ".join(line.split()) for line in (await sealift("env")).out.splitlines()]
+    assert lines[1:] == [
+        "A 1 2 h dep_1",
+        "B 2 2 h not deployed yet, dep_1 has another value",
+        "C 3 2 h not deployed yet",
+        "GONE (sealed) - removed, dep_1 still has it",
+    ]
+    told = (await sealift("env", "--json")).events
+    assert [one["state"] for one in told] == ["live", "changed", "not_deployed", "removed"]
+    assert {one["live_deployment_id"] for one in told} == {"dep_1"}
+    del server.environments["production"].variables[:]  # of an older server
+    assert (await sealift("env")).out.splitlines()[1].split() == ["A", "1", "-", "-"]
 
 
 async def test_projects_and_init(sealift: Program, server: FakeServer, tmp_path: Path) -> None:
@@ -305,8 +338,8 @@ async def test_plain_variables(sealift: Program, server: FakeServer) -> None:
     assert (done.code, done.out) == (0, "")
     assert "LEVEL, URL, EMPTY, ODD are set in production; deploy to apply the change" in done.err
     await sealift("env", "set", "TOKEN", stdin="s3cret")
-    lines = [line.split(None, 1) for line in (await sealift("env")).out.splitlines()[1:]]
-    assert dict(lines) == {
+    lines = [re.sub(r" +2 h +not deployed yet$", "", line) for line in (await sealift("env")).out.splitlines()[1:]]
+    assert dict(line.split(None, 1) for line in lines) == {
         "LEVEL": "debug", "URL": "http://x/?a=b", "EMPTY": '""', "ODD": '"a\\nb\\u001b[31m"', "TOKEN": "(sealed)"
     }  # fmt: skip
     told = {one["name"]: one["value"] for one in (await sealift("env", "--json")).events}

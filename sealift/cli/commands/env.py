@@ -4,12 +4,14 @@ import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from sealift.cli.errors import fail
+from sealift.cli.format.enum_names import variable_state_name
 from sealift.cli.format.tables import render_table
-from sealift.cli.format.text import prose
+from sealift.cli.format.text import ago, prose
 from sealift.cli.parsing.command_groups import CommandGroup, is_called_alone
 from sealift.cli.parsing.options import env_option, json_option, project_option
 from sealift.cli.parsing.param_types import TEXT
@@ -44,7 +46,7 @@ def env(ctx: click.Context, project: str | None, environment: str | None, as_jso
 @json_option
 @click.pass_obj
 def list_variables(url: str | None, project: str | None, environment: str | None, as_json: bool) -> int:
-    """List the variables: names, and the values of plain ones."""
+    """List the variables: values of plain ones, age of the value, and whether the live deployment has it."""
     return _list(url, project, environment, as_json=as_json)
 
 
@@ -54,19 +56,48 @@ def _list(url: str | None, project: str | None, environment: str | None, *, as_j
 
     def report(place: environment_pb2.Environment) -> None:
         plain = place.plain_variables
+        variables = place.variables or [  # an older server says only the names
+            environment_pb2.EnvironmentVariable(name=name) for name in place.variable_names
+        ]
         if as_json:
-            for name in place.variable_names:
-                values = {"name": name, "value": plain.get(name), "is_plain": name in plain}
-                click.echo(json.dumps(values, ensure_ascii=False))
-        elif place.variable_names:
+            for one in variables:
+                click.echo(json.dumps(_variable_result(one, place), ensure_ascii=False))
+        elif variables:
             rows = [
-                (name, printable_value(plain[name]) if name in plain else "(sealed)") for name in place.variable_names
+                (
+                    one.name,
+                    printable_value(plain[one.name]) if one.name in plain else "(sealed)",
+                    ago(one.updated_at),
+                    _live_text(one.state, place.live_deployment_id),
+                )
+                for one in variables
             ]
-            click.echo(render_table(("NAME", "VALUE"), rows, flexible="VALUE"))
+            click.echo(render_table(("NAME", "VALUE", "AGE", "LIVE"), rows, flexible="VALUE"))
         else:
             click.echo(f"{place.slug} has no variables; set one with:\n  {_EXAMPLE.format(name='NAME')}", err=True)
 
     return _on_environment(url, project, environment, look, report)
+
+
+def _variable_result(one: environment_pb2.EnvironmentVariable, place: environment_pb2.Environment) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "value": place.plain_variables.get(one.name),
+        "is_plain": one.name in place.plain_variables,
+        "updated_at": one.updated_at or None,
+        "state": variable_state_name(one.state),
+        "live_deployment_id": place.live_deployment_id or None,
+    }
+
+
+def _live_text(state: environment_pb2.VariableState.ValueType, live: str) -> str:
+    """What the live deployment has of a variable."""
+    return {
+        environment_pb2.VARIABLE_STATE_LIVE: live,
+        environment_pb2.VARIABLE_STATE_CHANGED: f"not deployed yet, {live} has another value",
+        environment_pb2.VARIABLE_STATE_NOT_DEPLOYED: "not deployed yet",
+        environment_pb2.VARIABLE_STATE_REMOVED: f"removed, {live} still has it",
+    }.get(state, "-")
 
 
 def printable_value(value: str) -> str:

@@ -1,6 +1,7 @@
 """`sealift environments`."""
 
 import json
+import shlex
 
 import click
 
@@ -83,6 +84,28 @@ def create(ctx: click.Context, slug: str, project: str | None) -> int:
     return run(make)
 
 
+# Options of the health check: name -> field.
+_CHECK_FIELDS = {
+    "health_check_interval_ms": "interval_ms",
+    "health_check_timeout_ms": "timeout_ms",
+    "start_timeout_s": "start_timeout_s",
+}
+
+
+def _checked_path(ctx: click.Context, param: click.Parameter, path: str | None) -> str | None:
+    if path and not path.startswith("/"):
+        raise click.BadParameter(f"{path!r:.80} must start with /")
+    return path
+
+
+def _split(ctx: click.Context, param: click.Parameter, line: str | None) -> list[str] | None:
+    """The words of a command line."""
+    try:
+        return None if line is None else shlex.split(line)
+    except ValueError as error:
+        raise click.BadParameter(f"{line!r:.80} is not a command: {error}") from None
+
+
 @environments.command("set")
 @click.argument("slug", type=TEXT)
 @click.option("--cpu-millicores", type=Number(50, 64_000), help="CPU of an instance; 1000 is one core.")
@@ -100,26 +123,61 @@ def create(ctx: click.Context, slug: str, project: str | None) -> int:
     type=click.Choice(sorted(PROTOCOLS)),
     help="What the app speaks; h2c is HTTP/2 without TLS, for gRPC.",
 )
+@click.option(
+    "--health-check-path",
+    callback=_checked_path,
+    metavar="PATH",
+    help='A healthy instance answers it with 200 to 399; "": its port accepts a connection.',
+)
+@click.option("--health-check-interval-ms", type=Number(100, 60_000), help="Interval of probes.")
+@click.option("--health-check-timeout-ms", type=Number(100, 30_000), help="Timeout of a probe.")
+@click.option("--start-timeout-s", type=Number(1, 900), help="Time to become healthy, else the start has failed.")
+@click.option(
+    "--command",
+    callback=_split,
+    metavar="LINE",
+    help='Replaces the image\'s command, without a shell; "": that of the image.',
+)
 @project_option
 @click.pass_context
-def change(ctx: click.Context, /, slug: str, project: str | None, protocol: str | None, **given: int | None) -> int:
+def change(
+    ctx: click.Context,
+    /,
+    slug: str,
+    project: str | None,
+    protocol: str | None,
+    health_check_path: str | None,
+    command: list[str] | None,
+    **given: int | None,
+) -> int:
     """Change settings of the environment SLUG for later deployments, and print all its settings.
 
     [run] in sealift.toml overrides them.
     """
+    check: dict[str, int | str | None] = {_CHECK_FIELDS[name]: given.pop(name) for name in _CHECK_FIELDS}
+    check["path"] = health_check_path
+    has_check = any(value is not None for value in check.values())
     settings = common_pb2.RuntimeSettings()
     for name, value in given.items():
         if value is not None:
             setattr(settings, name, value)
     if protocol is not None:
         settings.protocol = PROTOCOLS[protocol]
-    if not settings.ByteSize():
+    if command is not None:
+        settings.command.SetInParent()
+        settings.command.values.extend(command)
+    if not settings.ByteSize() and not has_check:
         raise click.UsageError("nothing to change: set at least one option")
 
     async def put() -> int:
         async with open_client(ctx.obj) as client:
             place = await find_project(client, project_ref(project))
             known = await find_environment(client, place, slug)
+            if has_check:  # is replaced as a whole
+                settings.health_check.CopyFrom(known.settings.health_check)
+                for name, value in check.items():
+                    if value is not None:
+                        setattr(settings.health_check, name, value)
             updated = await client.update_settings(known.environment_id, settings)
         changed, scaled = updated.settings, f" ({updated.replicas} by sealift scale)" if updated.replicas else ""
         port = changed.port if changed.HasField("port") else "detected"
@@ -127,6 +185,8 @@ def change(ctx: click.Context, /, slug: str, project: str | None, protocol: str 
             f"{changed.cpu_millicores} millicores, {changed.memory_mib} MiB of memory, "
             f"{changed.disk_mib} MiB of disk, replicas: {replicas_text(changed)}{scaled}, port: {port}, "
             f"protocol: {protocol_text(changed)}"
+            + (f", health check: {changed.health_check.path}" if changed.health_check.path else "")
+            + (f", command: {shlex.join(changed.command.values)}" if changed.command.values else "")
         )
         click.echo(f"{slug} of {place.slug} is changed; deploy to apply the change", err=True)
         return 0

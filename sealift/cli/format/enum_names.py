@@ -54,6 +54,13 @@ def stream_name(value: int) -> str:
     return short(BuildLogStream.Name, value, "BUILD_LOG_STREAM_")
 
 
+def variable_state_name(value: int) -> str:
+    """Of a VariableState."""
+    from sealift.ctrl.v1.environment_pb2 import VariableState
+
+    return short(VariableState.Name, value, "VARIABLE_STATE_")
+
+
 def role_name(value: int) -> str:
     """Of a KeyRole."""
     from sealift.ctrl.v1.key_pb2 import KeyRole

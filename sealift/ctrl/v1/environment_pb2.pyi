@@ -41,6 +41,35 @@ ENVIRONMENT_KIND_PRODUCTION: EnvironmentKind.ValueType  # 1
 ENVIRONMENT_KIND_PREVIEW: EnvironmentKind.ValueType  # 2
 Global___EnvironmentKind: _TypeAlias = EnvironmentKind  # noqa: Y015
 
+class _VariableState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VariableStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VariableState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VARIABLE_STATE_UNSPECIFIED: _VariableState.ValueType  # 0
+    VARIABLE_STATE_LIVE: _VariableState.ValueType  # 1
+    """the live deployment has this value"""
+    VARIABLE_STATE_CHANGED: _VariableState.ValueType  # 2
+    """the live deployment has another value"""
+    VARIABLE_STATE_NOT_DEPLOYED: _VariableState.ValueType  # 3
+    """no deployment is live, or the live one has no variable of this name"""
+    VARIABLE_STATE_REMOVED: _VariableState.ValueType  # 4
+    """only the live deployment has it"""
+
+class VariableState(_VariableState, metaclass=_VariableStateEnumTypeWrapper): ...
+
+VARIABLE_STATE_UNSPECIFIED: VariableState.ValueType  # 0
+VARIABLE_STATE_LIVE: VariableState.ValueType  # 1
+"""the live deployment has this value"""
+VARIABLE_STATE_CHANGED: VariableState.ValueType  # 2
+"""the live deployment has another value"""
+VARIABLE_STATE_NOT_DEPLOYED: VariableState.ValueType  # 3
+"""no deployment is live, or the live one has no variable of this name"""
+VARIABLE_STATE_REMOVED: VariableState.ValueType  # 4
+"""only the live deployment has it"""
+Global___VariableState: _TypeAlias = VariableState  # noqa: Y015
+
 @_typing.final
 class Environment(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -79,6 +108,7 @@ class Environment(_message.Message):
     IS_STOPPED_FIELD_NUMBER: _builtins.int
     DELETION_ID_FIELD_NUMBER: _builtins.int
     PLAIN_VARIABLES_FIELD_NUMBER: _builtins.int
+    VARIABLES_FIELD_NUMBER: _builtins.int
     environment_id: _builtins.str
     project_id: _builtins.str
     slug: _builtins.str
@@ -108,6 +138,12 @@ class Environment(_message.Message):
     def plain_variables(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """variables that are not secret; their names are also in variable_names"""
 
+    @_builtins.property
+    def variables(self) -> _containers.RepeatedCompositeFieldContainer[Global___EnvironmentVariable]:
+        """The variables by name, with what the live deployment has of them; not in ListEnvironments. Also names that are sealed in
+        the live deployment and were removed since.
+        """
+
     def __init__(
         self,
         *,
@@ -125,16 +161,43 @@ class Environment(_message.Message):
         is_stopped: _builtins.bool = ...,
         deletion_id: _builtins.str = ...,
         plain_variables: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        variables: _abc.Iterable[Global___EnvironmentVariable] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "replicas", b"replicas", "settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "created_at", b"created_at", "deletion_id", b"deletion_id", "environment_id", b"environment_id", "is_rolled_back", b"is_rolled_back", "is_stopped", b"is_stopped", "kind", b"kind", "live_deployment_id", b"live_deployment_id", "plain_variables", b"plain_variables", "project_id", b"project_id", "replicas", b"replicas", "settings", b"settings", "slug", b"slug", "updated_at", b"updated_at", "variable_names", b"variable_names"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "created_at", b"created_at", "deletion_id", b"deletion_id", "environment_id", b"environment_id", "is_rolled_back", b"is_rolled_back", "is_stopped", b"is_stopped", "kind", b"kind", "live_deployment_id", b"live_deployment_id", "plain_variables", b"plain_variables", "project_id", b"project_id", "replicas", b"replicas", "settings", b"settings", "slug", b"slug", "updated_at", b"updated_at", "variable_names", b"variable_names", "variables", b"variables"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__replicas: _TypeAlias = _typing.Literal["replicas"]  # noqa: Y015
     _WhichOneofArgType__replicas: _TypeAlias = _typing.Literal["_replicas", b"_replicas"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__replicas) -> _WhichOneofReturnType__replicas | None: ...
 
 Global___Environment: _TypeAlias = Environment  # noqa: Y015
+
+@_typing.final
+class EnvironmentVariable(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    UPDATED_AT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    updated_at: _builtins.int
+    """when its value was set last; 0 if it is removed"""
+    state: Global___VariableState.ValueType
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        updated_at: _builtins.int = ...,
+        state: Global___VariableState.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "state", b"state", "updated_at", b"updated_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EnvironmentVariable: _TypeAlias = EnvironmentVariable  # noqa: Y015
 
 @_typing.final
 class CreateEnvironmentRequest(_message.Message):

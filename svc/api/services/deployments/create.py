@@ -29,8 +29,8 @@ from svc.api.services.builds.recording import build_intent, extend
 from svc.api.services.deployments.images import named_image
 from svc.api.services.deployments.validation import DeploymentParameters
 from svc.api.services.deployments.views import View, view
-from svc.api.services.environments.service import opened_variables
 from svc.api.services.environments.validation import check_total
+from svc.api.services.environments.variables import opened_variables
 
 
 @dataclass(frozen=True)

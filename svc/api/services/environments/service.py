@@ -3,7 +3,7 @@
 # ruff: noqa: N802 - methods are named as the protos name them
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection
 
@@ -11,13 +11,13 @@ from pkg import intents
 from pkg.deletions.gates import check_not_deleting
 from pkg.deployments.settings import combined, from_json
 from pkg.environments import queries
-from pkg.environments.model import Environment, EnvironmentKind, Variable
+from pkg.environments.model import Environment, EnvironmentKind
 from pkg.errors import AlreadyExists, InvalidArgument, ResourceExhausted
 from pkg.ids import new_id
 from pkg.observability.logging import fields
 from pkg.projects.slugs import check_slug
 from pkg.routes import queries as routes
-from pkg.secrets import AssociatedData, Vault
+from pkg.secrets import AssociatedData
 from sealift.ctrl.v1 import environment_pb2 as pb
 from svc.api.deps import ApiDeps
 from svc.api.requests import lookup, operations, settings
@@ -27,6 +27,7 @@ from svc.api.requests.mutation import Change, mutate
 from svc.api.rpc import Call
 from svc.api.services.deletions.recording import delete
 from svc.api.services.environments.validation import Update, check_not_scaled, check_replicas, check_total, update_of
+from svc.api.services.environments.variables import described, opened, opened_variables
 
 MAX_ENVIRONMENTS = 100
 _KINDS = {
@@ -101,7 +102,7 @@ class EnvironmentServicer:
 
         def load(connection: Connection) -> list[pb.Environment]:
             project = lookup.project(connection, call.workspace_id, request.project_id)
-            return [self._rendered(connection, e) for e in queries.of_project(connection, project.id)]
+            return [self._rendered(connection, e, has_states=False) for e in queries.of_project(connection, project.id)]
 
         return pb.ListEnvironmentsResponse(environments=await self._deps.db.read(load))
 
@@ -184,31 +185,21 @@ class EnvironmentServicer:
                 raise InvalidArgument("ref", "is required: give environment_id or by_slug")
         return self._rendered(connection, found)
 
-    def _rendered(self, connection: Connection, environment: Environment) -> pb.Environment:
+    def _rendered(self, connection: Connection, environment: Environment, *, has_states: bool = True) -> pb.Environment:
+        """`has_states`: also what the live deployment has of the variables, for which its snapshot is opened."""
         variables = queries.variables(connection, environment.id)
-        plain = _opened(self._deps.vault, environment, [variable for variable in variables if variable.is_plain])
-        names = [variable.name for variable in variables]
-        return _render(
+        plain = opened(self._deps.vault, environment, [variable for variable in variables if variable.is_plain])
+        live_id = routes.live_deployment_id(connection, environment.id)
+        rendered = _render(
             environment,
-            names,
+            [variable.name for variable in variables],
             plain,
-            routes.live_deployment_id(connection, environment.id),
+            live_id,
             is_stopped=bool(routes.stopped_environments(connection, [environment.id])),
         )
-
-
-def opened_variables(connection: Connection, vault: Vault, environment: Environment) -> dict[str, str]:
-    """The environment's variables in clear. Keep them out of logs, messages and Restate."""
-    return _opened(vault, environment, queries.variables(connection, environment.id))
-
-
-def _opened(vault: Vault, environment: Environment, variables: Iterable[Variable]) -> dict[str, str]:
-    return {
-        one.name: vault.open(
-            environment.data_key, one.sealed, AssociatedData.environment_variable(environment.id, one.name)
-        ).decode()
-        for one in variables
-    }
+        if has_states:
+            rendered.variables.extend(described(connection, self._deps.vault, environment, variables, live_id))
+        return rendered
 
 
 def _render(

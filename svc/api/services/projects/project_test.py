@@ -118,6 +118,29 @@ async def test_variables_are_sealed_and_never_shown(api: RunningApi, project: pb
     assert (before.settings.port, after.settings.port, after.settings.memory_mib) == (3000, 3000, 64)
 
 
+async def test_variables_say_what_is_deployed(api: RunningApi, project: pb.Project, deploy: Deploy) -> None:
+    """Promise: variables have the time of their value and whether the live deployment has it; not in lists."""
+    environment = await production(api, project)
+
+    async def states(**fields: Any) -> dict[str, str]:
+        request = environment_pb2.UpdateEnvironmentRequest(environment_id=environment.environment_id, **fields)
+        shown = (await api.admin.environment.UpdateEnvironment(request)).environment
+        assert all(bool(one.updated_at) == (one.name in shown.variable_names) for one in shown.variables)
+        names = environment_pb2.VariableState.Name
+        return {one.name: names(one.state).removeprefix("VARIABLE_STATE_") for one in shown.variables}
+
+    set_first = await states(set_variables={"SAME": "1", "OTHER": "1", "GONE": "1"}, set_plain_variables={"PLAIN": "1"})
+    assert set(set_first.values()) == {"NOT_DEPLOYED"}
+    made = await deploy()
+    assert set((await states()).values()) == {"NOT_DEPLOYED"}
+    await api.db.write(make_ready, made.deployment_id, hostname="hello.sealift.localhost")
+    assert set((await states()).values()) == {"LIVE"}
+    found = await states(set_variables={"SAME": "1", "OTHER": "2", "NEW": "1"}, unset_variables=["GONE", "PLAIN"])
+    assert found == {"SAME": "LIVE", "OTHER": "CHANGED", "NEW": "NOT_DEPLOYED", "GONE": "REMOVED"}
+    listed = environment_pb2.ListEnvironmentsRequest(project_id=project.project_id)
+    assert not (await api.admin.environment.ListEnvironments(listed)).environments[0].variables
+
+
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
