@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import apps
-from tests.harness.stack import Stack, finish
+from tests.harness.stack import READY_WITHIN_S, Stack, finish
 from tests.harness.wait import eventually
 
 SLOW = 'RUN ["/bin/sh", "-c", "echo begun; sleep 6; echo done"]'
@@ -34,6 +34,7 @@ def test_kill_9_during_a_build(stack: Stack, project: str, tmp_path: Path, kille
     assert status == "succeeded"
     assert attempt >= (2 if "worker" in killed else 1)  # without the api, a builder can't fetch the context
     assert image_name.endswith(build_id.replace("_", "-"))
+    eventually(stack.is_ready, within_s=READY_WITHIN_S, what="every part works again")
     live = stack.sealift("deploy", "--build", build_id, "--project", project)
     assert live.code == 0, live.err
     assert stack.get(project).body == "one"
@@ -46,5 +47,6 @@ def test_a_build_that_was_never_handed_over(stack: Stack, project: str, tmp_path
         begun = stack.sealift("build", str(directory), "--project", project, "--detach")
         assert begun.code == 0, begun.err
         stack.kill("api")
+    eventually(stack.is_ready, within_s=READY_WITHIN_S, what="the next api")
     done = stack.sealift("build", "show", "--wait", begun.out.strip())
     assert done.code == 0, done.err
