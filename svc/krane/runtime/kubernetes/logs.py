@@ -11,6 +11,9 @@ from svc.krane.runtime.kubernetes.api import UNAVAILABLE, ApiError, KubeApi
 from svc.krane.runtime.kubernetes.wire import Pod
 from svc.krane.runtime.port import MAX_RECORD_BYTES, LogRecord
 
+_PIECE_BYTES = 16 << 10  # of a line, as containerd cuts it
+_STAMP_BYTES = 36  # a time at most
+
 
 class PodLogs:
     """See `Runtime.logs`. A node does not tell stdout from stderr."""
@@ -49,7 +52,10 @@ class PodLogs:
 
 
 class LineReader:
-    """Cuts a log whose lines begin with their time into records: what is longer than 64 KiB into several. Pure."""
+    """Cuts a log whose lines begin with their time into records: a long line into several. Pure.
+
+    Nodes keep a long line in pieces, and before Kubernetes 1.21 write the time before each of them.
+    """
 
     def __init__(self) -> None:
         self._pending = b""
@@ -60,25 +66,28 @@ class LineReader:
     def feed(self, chunk: bytes) -> list[LogRecord]:
         """The records that are complete with these bytes, which may be cut anywhere."""
         *lines, self._pending = (self._pending + chunk).split(b"\n")
-        records = [record for line in lines for record in self._pieces(line, is_end=True)]
-        if len(self._pending) > MAX_RECORD_BYTES:
-            records += self._pieces(self._pending, is_end=False)
-            self._pending = b""
+        pending, records = self._pending, []
+        for line in lines:
+            records += self._pieces(line, is_end=True)
+        self._pending = pending
+        if len(pending) > MAX_RECORD_BYTES:
+            records += self._pieces(pending, is_end=False)
         return records
 
     def end(self) -> list[LogRecord]:
         """What a stream that ended left, without a newline."""
-        pending, self._pending = self._pending, b""
-        return self._pieces(pending, is_end=True) if pending else []
+        return self._pieces(self._pending, is_end=True) if self._pending else []
 
     def _pieces(self, line: bytes, *, is_end: bool) -> list[LogRecord]:
-        begin = 0
+        at = 0
         if not self._is_inside:
             with suppress(ValueError):  # what a node itself says of a log that it can't read
-                self._at_ns, begin = self._stamps.parse(line)
-        self._is_inside = not is_end
-        cuts = range(begin, max(len(line), begin + 1), MAX_RECORD_BYTES)
-        return [
-            LogRecord(self._at_ns, False, line[at : at + MAX_RECORD_BYTES], is_partial=at != cuts[-1] or not is_end)
-            for at in cuts
-        ]
+                self._at_ns, at = self._stamps.parse(line)
+        pieces = []
+        while len(line) - at > (_PIECE_BYTES if is_end else _PIECE_BYTES + _STAMP_BYTES):
+            pieces.append(LogRecord(self._at_ns, False, line[at : at + _PIECE_BYTES], is_partial=True))
+            at += _PIECE_BYTES
+            with suppress(ValueError):
+                _, at = self._stamps.parse(line, at)
+        self._is_inside, self._pending = not is_end, b"" if is_end else line[at:]
+        return [*pieces, LogRecord(self._at_ns, False, line[at:])] if is_end else pieces

@@ -31,3 +31,14 @@ def test_a_long_line(size: int) -> None:
     assert [one.is_partial for one in records[-2:]] == [False, False]
     assert all(one.is_partial for one in records[:-2])
     assert records[-1].data == b"next"
+
+
+@pytest.mark.parametrize("size", [1000, 70_000, 10_000_000])
+def test_times_inside_a_long_line(size: int) -> None:
+    """Promise: the times that older nodes write before each piece of a line are no part of it."""
+    pieces = [b"x" * 16384, b"y" * 16384, b"z" * 16384, b"z" * 16384, b"z" * 16384, b"end"]
+    data = b"".join(AT + piece for piece in pieces) + b"\n" + AT + b"next\n"
+    reader = LineReader()
+    records = [record for at in range(0, len(data), size) for record in reader.feed(data[at : at + size])]
+    assert b"".join(one.data for one in records[:-1]) == b"".join(pieces)
+    assert (records[-1].data, records[-2].is_partial) == (b"next", False)

@@ -1,7 +1,9 @@
 """The port's contract on real Pods, and why real Pods don't start."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
@@ -10,6 +12,7 @@ from pkg.errors import FailedPrecondition, SealiftError, Unavailable
 from pkg.testing.kubernetes.images import Image, busybox_image
 from pkg.testing.kubernetes.real_node import Cluster
 from pkg.testing.wait import KUBERNETES_TEST_TIMEOUT_S
+from svc.krane.controller.log_lines import LineAssembler
 from svc.krane.runtime.contract import RuntimeContract, eventually, running, until_status
 from svc.krane.runtime.kubernetes.objects import PodRules
 from svc.krane.runtime.port import DeploymentSpec, InstanceStatus, PendingError
@@ -59,6 +62,21 @@ async def refused(rig: KubernetesRig, spec: DeploymentSpec, code: str) -> Sealif
         return None
 
     return await eventually(raised)
+
+
+async def test_a_long_line_of_a_real_node(rig: KubernetesRig) -> None:
+    """Promise: a line that the node keeps in pieces is one line, whole, and the next one is apart from it."""
+    assert isinstance(rig.plane, Cluster)
+    script = "busybox head -c 200000 /dev/zero | busybox tr '\\0' x; echo; echo next; exit 0"
+    rig.plane.node.load(busybox_image("docker.io/sealift-test/long:1", script))
+    spec = replace(rig.spec(), image_ref="sealift-test/long:1")
+    await rig.runtime.apply(spec, 0, None, is_live=False)
+    ended = await until_status(rig.runtime, spec, InstanceStatus.EXITED)
+    assembler = LineAssembler()
+    async with asyncio.timeout(60), aclosing(rig.runtime.logs(ended.name, ended.uid, 0)) as chunks:
+        lines = [line async for records in chunks for line in assembler.feed(records)]
+    assert [line.data[:9] for line in lines] == [b"xxxxxxxxx", b"next"]
+    assert lines[0].data == b"x" * 200_000
 
 
 async def test_a_command_that_is_not_there(rig: KubernetesRig) -> None:
