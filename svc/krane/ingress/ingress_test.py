@@ -273,7 +273,7 @@ async def test_one_change_among_a_thousand_hosts_is_quick(up: IngressHarness, ap
         assert (await up.ingress.wait_version(n, WAIT_S)).version == n
         assert (await get(up.port, hostname)).body == "b"
         took.append(loop.time() - begin)
-    assert min(took) < 2, took  # the best of seven: other work on the machine is not the ingress's
+    assert min(took) < 0.2, took  # the best of seven: other work on the machine is not the ingress's
 
 
 async def test_bad_endpoints_are_refused_at_once(up: IngressHarness) -> None:
