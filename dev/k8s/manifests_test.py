@@ -309,7 +309,7 @@ def test_models_know_every_field(overlay: list[Manifest]) -> None:
         assert model.to_dict() == manifest
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def namespace(kubernetes_plane: ControlPlane) -> Iterator[Callable[..., str]]:
     kubernetes_plane.kubectl("create", "namespace", "sealift")
     yield kubernetes_plane.kubectl

@@ -45,8 +45,9 @@ def test_unknown_environment(stack: Stack, project: str, tmp_path: Path) -> None
 
 
 def test_no_dockerfile(stack: Stack, project: str, tmp_path: Path) -> None:
-    directory = apps.app(tmp_path / "app")
-    (directory / "Dockerfile").unlink()
+    directory = tmp_path / "app"
+    directory.mkdir()
+    (directory / "notes.txt").write_text("nothing that is known\n")
     done = _deploy(stack, directory, project, tmp_path)
     assert done.code == USAGE
     assert "Dockerfile" in done.err

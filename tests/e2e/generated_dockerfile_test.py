@@ -42,7 +42,7 @@ def test_a_python_app(stack: Stack, project: str, tmp_path: Path) -> None:
     (directory / "web.py").write_text(APP)
     options = ("--base-image", base_image())
     first = stack.deploy(directory, project, *options, timeout_s=240)
-    assert first.code == 0, first.err
+    assert first.code == 0, first.out
     assert "by requirements.txt, starts gunicorn --threads 8 web:app (web.py; gunicorn is added)" in first.out
     assert stack.get(project).body == "one, user 10001, /app, 1"
     (container,) = stack.containers(first.last_json["deployment_id"])
@@ -50,7 +50,7 @@ def test_a_python_app(stack: Stack, project: str, tmp_path: Path) -> None:
 
     (directory / "web.py").write_text(APP.replace("one", "two"))
     second = stack.deploy(directory, project, *options, timeout_s=240)
-    assert second.code == 0, second.err
+    assert second.code == 0, second.out
     assert stack.get(project).body.startswith("two")
     steps = [event for line in second.out.splitlines() if (event := json.loads(line))["event"] == "build_step"]
     assert {step["state"] for step in steps if "pip install" in step["name"]} == {"cached"}, second.out
@@ -65,13 +65,13 @@ def test_a_procfile_and_the_dockerfile_that_is_kept(stack: Stack, project: str, 
     (directory / "hello.txt").write_text("hello")
     (directory / "sealift.toml").write_text(f'project = "{project}"\n[build]\nbase_python = "{base_image()}"\n')
     first = stack.deploy(directory, project, timeout_s=240)
-    assert first.code == 0, first.err
+    assert first.code == 0, first.out
     assert "worker of the Procfile is not started yet" in first.out
     assert get(stack.url(project) + "/hello.txt").body == "hello"
 
     assert stack.sealift("init", "--dockerfile", cwd=directory).code == 0
     assert (directory / "Dockerfile").read_text().endswith('CMD ["python", "-u", "serve.py"]\n')
     second = stack.deploy(directory, project, timeout_s=240)
-    assert second.code == 0, second.err
+    assert second.code == 0, second.out
     assert "no Dockerfile" not in second.out
     assert get(stack.url(project) + "/hello.txt").body == "hello"

@@ -70,7 +70,7 @@ def test_grpc_works_end_to_end(stack: Stack, project: str, tmp_path: Path, base_
         with connected:
             answer, call = connected.unary_unary("/t.Echo/Unary").with_call(b"hi", timeout=WAIT_S)
             assert answer == b"one:hi"
-            assert 10 < int(trailers(call)["x-deadline"]) <= 20
+            assert 0 < int(trailers(call)["x-deadline"]) <= WAIT_S
             assert list(connected.unary_stream("/t.Echo/Down")(b"3", timeout=WAIT_S)) == [b"0", b"1", b"2"]
             assert connected.stream_unary("/t.Echo/Up")(iter([b"a", b"bc"]), timeout=WAIT_S) == b"3"
             both = connected.stream_stream("/t.Echo/Both")(iter([b"x", b"y"]), timeout=WAIT_S)

@@ -124,9 +124,11 @@ class Stack:
     def down(self) -> None:
         """Stop everything, including commands of a failed test and app containers; remove images and state."""
         for cli in self._clis:
-            if cli.poll() is None:
-                cli.kill()
-                cli.communicate()
+            cli.kill()
+            cli.wait()
+            for pipe in (cli.stdout, cli.stderr):
+                if pipe is not None:
+                    pipe.close()
         try:
             self.command("down", "--apps")
             if self._supervisor is not None:

@@ -34,6 +34,11 @@ class _Shared(Generic[P]):
                 raise
         return self._one
 
+    @property
+    def running(self) -> P | None:
+        """None: it has not begun, or has ended."""
+        return self._one
+
     def end(self) -> None:
         """Idempotent."""
         one, self._one = self._one, None
@@ -63,6 +68,8 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         if nextitem is None or nextitem.path != item.path:
             for name in _SHARED.keys() - _used_with(nextitem):
                 _SHARED[name].end()
+            if (cluster := _cluster.running) is not None:  # Pods of one module leave those of the next one no room
+                cluster.clear()
 
 
 def _used_with(item: pytest.Item | None) -> set[str]:

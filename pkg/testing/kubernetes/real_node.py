@@ -32,6 +32,7 @@ _KEPT = "/var/tmp"  # noqa: S108, on a disk, as /tmp may not be
 _NETWORK = "198.19"
 _NUMBERS = range(1, 255)
 _UNUSED_SNAPSHOTTERS = ("aufs", "btrfs", "devmapper", "zfs")
+_OWN_NAMESPACES = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})
 _CGROUPS = Path("/sys/fs/cgroup")
 # What the kubelet would set for the whole machine. It finds files that look so instead.
 _SYSCTLS = {
@@ -361,6 +362,16 @@ class Cluster(ControlPlane):
         """Returns once Pods run, after about 25 s. Raises RuntimeError with the end of a log."""
         super().start()
         self.node.start(self)
+
+    def clear(self) -> None:
+        """Removes every namespace that was made, so that nothing holds a share of the node any more."""
+        names = [each["metadata"]["name"] for each in self.get("namespaces")["items"]]
+        made = [name for name in names if name not in _OWN_NAMESPACES]
+        if not made:
+            return
+        self.kubectl("delete", "namespace", "--wait=false", *made)
+        for name in made:  # no second is left to them: nobody asks them for anything any more
+            self.kubectl("delete", "pods", "--all", "--force", "--grace-period=0", "--wait=false", "-n", name)
 
     def stop(self) -> None:
         """Ends everything and removes its state. Idempotent."""

@@ -11,7 +11,7 @@ from sealift.cli.format.tables import render_table
 from sealift.cli.format.text import ago
 from sealift.cli.parsing.command_groups import CommandGroup, is_called_alone
 from sealift.cli.parsing.options import json_option, project_option
-from sealift.cli.parsing.param_types import TEXT, Number
+from sealift.cli.parsing.param_types import TEXT, TEXT_OR_EMPTY, Number
 from sealift.cli.project.project_file import project_ref
 from sealift.cli.session import find_environment, find_project, open_client, run
 from sealift.ctrl.v1 import common_pb2
@@ -125,6 +125,7 @@ def _split(ctx: click.Context, param: click.Parameter, line: str | None) -> list
 )
 @click.option(
     "--health-check-path",
+    type=TEXT_OR_EMPTY,
     callback=_checked_path,
     metavar="PATH",
     help='A healthy instance answers it with 200 to 399; "": its port accepts a connection.',
@@ -134,6 +135,7 @@ def _split(ctx: click.Context, param: click.Parameter, line: str | None) -> list
 @click.option("--start-timeout-s", type=Number(1, 900), help="Time to become healthy, else the start has failed.")
 @click.option(
     "--command",
+    type=TEXT_OR_EMPTY,
     callback=_split,
     metavar="LINE",
     help='Replaces the image\'s command, without a shell; "": that of the image.',

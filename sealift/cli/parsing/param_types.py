@@ -6,13 +6,16 @@ import click
 
 
 class _Text(click.ParamType[str]):
-    """Text that is not empty and valid UTF-8."""
+    """Text that is valid UTF-8, and not empty unless that has a meaning of its own."""
 
     name = "text"
 
+    def __init__(self, *, may_be_empty: bool = False) -> None:
+        self._may_be_empty = may_be_empty
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         text = str(value)
-        if not text.strip():
+        if not text.strip() and not (self._may_be_empty and not text):
             self.fail("the value is empty: set a value, or omit the option", param, ctx)
         if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
             self.fail(f"{text!r:.80} is not UTF-8 text", param, ctx)
@@ -20,6 +23,7 @@ class _Text(click.ParamType[str]):
 
 
 TEXT = _Text()
+TEXT_OR_EMPTY = _Text(may_be_empty=True)
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 

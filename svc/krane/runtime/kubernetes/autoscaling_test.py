@@ -225,7 +225,7 @@ async def test_the_autoscaler_comes_and_goes_with_the_deployment(rig: Kubernetes
 async def test_a_cluster_without_metrics_is_told(rig: KubernetesRig) -> None:
     """Promise: the least number runs, and the notice says why, before and after the cluster has tried."""
     spec = bounded(rig)
-    assert await rig.runtime.wanted_replicas(spec) == WantedReplicas(1, NO_METRICS)
+    assert await rig.runtime.wanted_replicas(spec) == WantedReplicas(1, NO_METRICS, may_exceed=False)
     await running(rig.runtime, spec)
 
     async def has_tried() -> bool | None:
@@ -233,4 +233,4 @@ async def test_a_cluster_without_metrics_is_told(rig: KubernetesRig) -> None:
         return "conditions" in found.get("status", {}) or None
 
     await eventually(has_tried)
-    assert await rig.runtime.wanted_replicas(spec) == WantedReplicas(1, NO_METRICS)
+    assert await rig.runtime.wanted_replicas(spec) == WantedReplicas(1, NO_METRICS, may_exceed=False)
