@@ -16,6 +16,8 @@ async def test_a_restarted_krane_adopts_what_runs(harness: KraneHarness, client:
     topology = harness.topology()
     await harness.cluster.put(topology)
     await harness.cluster.until_state(name_of(topology), HEALTHY)
+    # From then on the engine keeps it running, and the next krane knows that it was healthy.
+    await eventually(lambda: client.inspect_container(name_of(topology))["HostConfig"]["RestartPolicy"]["Name"] != "no")
     before = client.inspect_container(name_of(topology))
     await harness.stop_krane()
     seen = len(harness.cluster.reports)

@@ -2,8 +2,16 @@
 
 import json
 import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from pkg.docker.sdk import open_client
+from pkg.testing.wait import WAIT_S
 from tests.harness.engine import inside
 from tests.harness.http import get
 from tests.harness.stack import Stack
@@ -29,18 +37,37 @@ HTTPServer(("", int(os.environ["PORT"])), SimpleHTTPRequestHandler).serve_foreve
 """
 
 
-def base_image() -> str:
-    """The Python image that `make test` has prepared on the engine."""
-    return os.environ["SEALIFT_TEST_BASE_IMAGE"]
+WHEELS = ("bottle==0.13.4", "gunicorn==23.0.0", "packaging==25.0")
 
 
-def test_a_python_app(stack: Stack, project: str, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def base_image(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The Python image that `make test` has prepared, with packages in it: builds here may have no network."""
+    folder = tmp_path_factory.mktemp("base")
+    download = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--dest", str(folder / "wheels"), *WHEELS]
+    subprocess.run(download, check=True, timeout=int(5 * WAIT_S))
+    (folder / "Dockerfile").write_text(
+        f"FROM {os.environ['SEALIFT_TEST_BASE_IMAGE']}\nCOPY wheels /wheels\n"
+        "ENV PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels\n"
+    )
+    name = "sealift-test/python-with-wheels:1"
+    client = open_client(stack.engine_socket, timeout_s=int(5 * WAIT_S))
+    try:
+        list(client.build(path=str(folder), tag=name, rm=True, decode=True))
+        yield name
+        client.remove_image(name)
+    finally:
+        client.close()
+        shutil.rmtree(folder)
+
+
+def test_a_python_app(stack: Stack, project: str, tmp_path: Path, base_image: str) -> None:
     """By its requirements and the app object in its source; a change of the code installs nothing again."""
     directory = tmp_path / "app"
     directory.mkdir()
     (directory / "requirements.txt").write_text("bottle==0.13.4\n")
     (directory / "web.py").write_text(APP)
-    options = ("--base-image", base_image())
+    options = ("--base-image", base_image)
     first = stack.deploy(directory, project, *options, timeout_s=240)
     assert first.code == 0, first.out
     assert "by requirements.txt, starts gunicorn --threads 8 web:app (web.py; gunicorn is added)" in first.out
@@ -56,14 +83,16 @@ def test_a_python_app(stack: Stack, project: str, tmp_path: Path) -> None:
     assert {step["state"] for step in steps if "pip install" in step["name"]} == {"cached"}, second.out
 
 
-def test_a_procfile_and_the_dockerfile_that_is_kept(stack: Stack, project: str, tmp_path: Path) -> None:
+def test_a_procfile_and_the_dockerfile_that_is_kept(
+    stack: Stack, project: str, tmp_path: Path, base_image: str
+) -> None:
     """The web line starts the app; what `init --dockerfile` writes is what was built, so nothing is built again."""
     directory = tmp_path / "app"
     directory.mkdir()
     (directory / "Procfile").write_text(PROCFILE)
     (directory / "serve.py").write_text(SERVER)
     (directory / "hello.txt").write_text("hello")
-    (directory / "sealift.toml").write_text(f'project = "{project}"\n[build]\nbase_python = "{base_image()}"\n')
+    (directory / "sealift.toml").write_text(f'project = "{project}"\n[build]\nbase_python = "{base_image}"\n')
     first = stack.deploy(directory, project, timeout_s=240)
     assert first.code == 0, first.out
     assert "worker of the Procfile is not started yet" in first.out
