@@ -108,12 +108,12 @@ class Reflector(Generic[W]):
 
     async def _watch(self, version: str) -> None:
         params = {"labelSelector": self._selector, "resourceVersion": version, "timeoutSeconds": str(WATCH_S)}
-        async with self._api.watch(self._kind, params) as lines:
+        # The bound holds for the answer's first byte, too: a server may take a connection and say nothing at all.
+        async with asyncio.timeout(self._silence_s) as silence, self._api.watch(self._kind, params) as lines:
             self._connected()
-            async with asyncio.timeout(self._silence_s) as silence:
-                async for line in lines:
-                    silence.reschedule(asyncio.get_running_loop().time() + self._silence_s)
-                    self._take(line)
+            async for line in lines:
+                silence.reschedule(asyncio.get_running_loop().time() + self._silence_s)
+                self._take(line)
 
     def _take(self, line: str) -> None:
         if not line:

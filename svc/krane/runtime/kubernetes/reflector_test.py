@@ -106,6 +106,18 @@ async def test_silence_ends(plane: ControlPlane, listener: Listener) -> None:
     await listener.until(lambda: "spoken" in listener.names)
 
 
+async def test_silence_before_the_first_word_ends(plane: ControlPlane) -> None:
+    """Promise: a server that takes the connection for a watch and never answers it is found out as well."""
+    listener = Listener(plane, silence_s=3.0)
+    await listener.loop.list_all()
+    with plane.apiserver.paused():
+        following = asyncio.create_task(listener.loop.run())
+        await listener.until(lambda: listener.loop.lost_s > 0)
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    await listener.api.close()
+
+
 async def test_a_watch_that_ends_at_once_does_not_spin(
     plane: ControlPlane, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
