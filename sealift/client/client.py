@@ -249,6 +249,18 @@ class Client(Connection):
         )
         return answer.deployment
 
+    async def compare_deployments(
+        self, deployment_id: str, other_deployment_id: str
+    ) -> deployment_pb2.CompareDeploymentsResponse:
+        """Two deployments of a project, and how their variables differ, without any value."""
+        request = deployment_pb2.CompareDeploymentsRequest(
+            deployment_id=deployment_id, other_deployment_id=other_deployment_id
+        )
+        answer: deployment_pb2.CompareDeploymentsResponse = await self._call(
+            self._deployments.CompareDeployments, request
+        )
+        return answer
+
     async def deployments(
         self, project_id: str, *, environment_slug: str | None = None, branch: str | None = None, limit: int = 20
     ) -> list[deployment_pb2.Deployment]:
