@@ -18,9 +18,13 @@ COMMANDS = {
     ),
     "build": LazyCommand("sealift.cli.commands.build:build", "Build an image without deploying it; show a build."),
     "builds": LazyCommand("sealift.cli.commands.builds:builds", "List builds, newest first."),
-    "status": LazyCommand("sealift.cli.commands.status:status", "Show a deployment: status, steps, instances, URLs."),
+    "status": LazyCommand("sealift.cli.commands.status:status", "Show an environment on one screen, or a deployment."),
+    "open": LazyCommand(
+        "sealift.cli.commands.open:open_command", "Print the URL of the app, and open it in the browser."
+    ),
+    "diff": LazyCommand("sealift.cli.commands.diff:diff", "Show how two deployments differ."),
     "stats": LazyCommand("sealift.cli.commands.stats:stats", "Show requests, errors and latencies by deployment."),
-    "logs": LazyCommand("sealift.cli.commands.logs:logs", "Print a build log, or the last output of an app."),
+    "logs": LazyCommand("sealift.cli.commands.logs:logs", "Print what an app prints, or a build log."),
     "ls": LazyCommand("sealift.cli.commands.ls:ls", "List deployments, newest first."),
     "promote": LazyCommand("sealift.cli.commands.promote:promote", "Make a ready deployment the live one."),
     "rollback": LazyCommand("sealift.cli.commands.rollback:rollback", "Return to the version that was live before."),

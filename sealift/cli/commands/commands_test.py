@@ -24,7 +24,7 @@ async def test_ls_status_logs(sealift: Program, server: FakeServer) -> None:
     assert [one["deployment_id"] for one in (await sealift("ls", "--json")).events] == ["dep_2", "dep_1"]
     status = await sealift("status", "dep_1")
     assert "step        Building" in status.out
-    shown = json.loads((await sealift("status", "--json")).out)
+    shown = json.loads((await sealift("status", "dep_2", "--json")).out)
     assert (shown["deployment_id"], shown["status"], shown["is_live"]) == ("dep_2", "ready", True)
     log = await sealift("logs", "--build", "dep_1")
     assert "compiling\nlinking\n" in log.out
@@ -259,7 +259,8 @@ async def test_nothing_to_list(sealift: Program) -> None:
     """Promise: an empty list has a message."""
     assert "project 'hello' has no deployments yet" in (await sealift("ls")).err
     assert "has no matching deployments" in (await sealift("ls", "--branch", "x")).err
-    assert "has no deployments in 'preview' yet" in (await sealift("status", "--env", "preview")).err
+    assert "has no deployments in 'preview' yet" in (await sealift("status", "--wait", "--env", "preview")).err
+    assert "nothing yet; to deploy: sealift deploy" in (await sealift("status", "--env", "preview")).out
 
 
 async def test_the_log_of_a_cancelled_build(sealift: Program, server: FakeServer, eventually: Eventually) -> None:
