@@ -30,6 +30,7 @@ async def shop(sealift: Program, server: FakeServer) -> None:
     live.urls[:] = ["https://www.example.com", "https://hello.apps.example", "https://hello-dep-2.apps.example"]
     live.git_commit.commit_sha, live.git_commit.commit_message = "1a2b3c4" * 5, "Fix the \x1b[31mform\n\nlong"
     live.replicas = 3
+    live.notices.append("live is dep_2 (newer)")
     live.instances.add(region="local", state=pb.INSTANCE_STATE_HEALTHY, restarts=2)
     live.instances.add(region="local", replica=1, state=pb.INSTANCE_STATE_UNHEALTHY, reason="probes fail: 500")
     live.instances.add(region="local", replica=2, state=pb.INSTANCE_STATE_STOPPED)
@@ -61,11 +62,12 @@ async def test_all_on_one_screen(sealift: Program) -> None:
     assert (done.code, done.err) == (0, "")
     assert re.sub(r"\d+ s ago", "now", done.out).splitlines() == [
         "hello · production",
-        "live        dep_2 main, 1a2b3c4 Fix the form, now",
+        "live        dep_2 main, now, 1a2b3c4 Fix the form",
         "url         https://www.example.com",
         "instances   local: 1 healthy, 3 wanted; 2 restarts",
         "            local/1 unhealthy  probes fail: 500",
-        "warm        dep_1 main, shop:1, now",
+        "notice      live is dep_2 (newer)",
+        "warm        dep_1 main, now, shop:1",
         "under way   dep_4 main, now: an upgrade is near",
         "last failed dep_3 main, now",
         '            building: "make" ended with code 7 [build.command_failed]',
@@ -122,7 +124,7 @@ async def test_what_is_unknown_is_said(sealift: Program, server: FakeServer) -> 
     server.faults["ListDomains"] = [grpc.StatusCode.PERMISSION_DENIED]
     done = await sealift("status")
     assert done.code == 0
-    assert "live        dep_1 main, x, " in done.out
+    assert "live        dep_1 main, " in done.out
     assert "instances   none is reported\n" in done.out
     assert "warm        none\n" in done.out
     assert "certificate hello.apps.example: none\n" in done.out
@@ -155,6 +157,6 @@ async def test_a_live_one_that_is_old(sealift: Program, server: FakeServer) -> N
     live.created_at = int(time.time() * 1000) - 3 * DAY_MS
     live.environment_slug = "elsewhere"  # not in the list
     shown = (await sealift("status")).out
-    assert "live        dep_2 main, x, 3 d ago\n" in shown
-    assert ", before what is live\n" in shown
+    assert "live        dep_2 main, 3 d ago, x\n" in shown
+    assert "before what is live; building: " in shown
     assert json.loads((await sealift("status", "--json")).out)["live"]["deployment_id"] == "dep_2"

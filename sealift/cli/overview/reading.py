@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -31,8 +31,8 @@ class Overview:
         last_failed: the newest deployment that failed.
         requests: of the last hour; None: unknown.
         domains: of the environment; None: unknown.
-        certificates: by hostname, of the main one and of domains, at most MAX_CERTIFICATES; None: it has none. None at
-            all: unknown, or the app is served without HTTPS.
+        certificates: by hostname, of the main one and of domains, at most MAX_CERTIFICATES; a hostname with None has
+            none. None: unknown.
         others: the other environments of the project.
         unknown: what could not be read, and why.
     """
@@ -71,8 +71,8 @@ async def read_overview(client: Client, project: str | None, environment: str | 
         _or_unknown(_domains(client, place), "domains", unknown),
         _or_unknown(client.environments(owner.project_id), "other environments", unknown),
     )
-    hostnames = _served_by_https(live, domains or ())
-    certificates = await _or_unknown(_certificates(client, hostnames), "certificates", unknown) if hostnames else None
+    urls = _addresses(live, domains or ())
+    certificates = await _or_unknown(_certificates(client, urls), "certificates", unknown) if urls else {}
     return Overview(
         project=owner,
         environment=place,
@@ -100,19 +100,25 @@ async def _domains(client: Client, place: environment_pb2.Environment) -> list[d
     return [one async for one in client.domains(place.project_id, environment_id=place.environment_id)]
 
 
-def _served_by_https(live: deployment_pb2.Deployment | None, domains: list[domain_pb2.Domain] | tuple[()]) -> list[str]:
-    """The main hostname and the domains that should have a certificate."""
+def _addresses(live: deployment_pb2.Deployment | None, domains: Sequence[domain_pb2.Domain]) -> list[str]:
+    """The main URL and those of domains that are served."""
     main = live.urls[:1] if live else []
-    urls = [*main, *(one.url for one in domains if one.status == domain_pb2.DOMAIN_STATUS_ACTIVE)]
-    hosts = [
-        url.removeprefix("https://").partition("/")[0].partition(":")[0] for url in urls if url.startswith("https://")
-    ]
-    return list(dict.fromkeys(hosts))[:MAX_CERTIFICATES]
+    served = (one.url for one in domains if one.status == domain_pb2.DOMAIN_STATUS_ACTIVE)
+    return list(dict.fromkeys([*main, *served]))[:MAX_CERTIFICATES]
 
 
-async def _certificates(client: Client, hostnames: list[str]) -> dict[str, acme_pb2.ManagedCertificate | None]:
-    found = await asyncio.gather(*(_certificate(client, one) for one in hostnames))
-    return dict(zip(hostnames, found, strict=True))
+async def _certificates(client: Client, urls: Sequence[str]) -> dict[str, acme_pb2.ManagedCertificate | None]:
+    """By hostname; one that is told to be reached by plain HTTP may have none."""
+    found = await asyncio.gather(*(_certificate(client, _hostname(url)) for url in urls))
+    return {
+        _hostname(url): one
+        for url, one in zip(urls, found, strict=True)
+        if one is not None or url.startswith("https://")
+    }
+
+
+def _hostname(url: str) -> str:
+    return url.partition("://")[2].partition("/")[0].partition(":")[0]
 
 
 async def _certificate(client: Client, hostname: str) -> acme_pb2.ManagedCertificate | None:

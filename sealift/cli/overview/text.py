@@ -27,7 +27,8 @@ Deployment = deployment_pb2.Deployment
 
 def overview_text(found: Overview, width: int | None = None) -> str:
     """The environment as text; with `width`, wrapped to that many columns."""
-    rows = [*_deployments(found), *_traffic(found), *_beside(found)]
+    room = width - LABEL_WIDTH if width else None
+    rows = [*_deployments(found, room), *_traffic(found), *_beside(found)]
     indent = "\n" if width else "\n" + " " * LABEL_WIDTH  # a wrapped value is indented already
     lines = [str(found), *(fact_row(name, value.replace("\n", indent), width) for name, value in rows if value)]
     return "\n".join(lines)
@@ -56,26 +57,27 @@ def _whole(message: Message | None) -> dict[str, Any] | None:
     return None if message is None else message_to_dict(message)
 
 
-def _deployments(found: Overview) -> Iterator[tuple[str, str]]:
+def _deployments(found: Overview, room: int | None) -> Iterator[tuple[str, str]]:
     place, live = found.environment, found.live
     if live:
-        yield "live", _label(live)
+        yield "live", _label(live, room)
         yield "url", "\n".join(map(clean, live.urls[:1]))
         yield "instances", "\n".join(_instances(live))
+        yield "notice", _some([clean(notice) for notice in live.notices], f"sealift status {live.deployment_id}")
     elif place.is_stopped:
         yield "live", "nothing: the app is stopped; to start it again: sealift promote"
     else:
         yield "live", "nothing yet; to deploy: sealift deploy"
     if place.is_rolled_back:
         yield "rolled back", "new deployments do not go live until: sealift promote"
-    yield "warm", _some(list(map(_label, found.standby)), "sealift ps") or ("none" if live else "")
-    under_way = [f"{_label(one)}: {clean(one.queued_reason) or status_name(one.status)}" for one in found.under_way]
+    yield "warm", _some([_label(one, room) for one in found.standby], "sealift ps") or ("none" if live else "")
+    under_way = [f"{_name(one)}: {clean(one.queued_reason) or status_name(one.status)}" for one in found.under_way]
     yield "under way", _some(under_way, "sealift ls")
     if failed := found.last_failed:
-        when = ", before what is live" if live and live.seq > failed.seq else ""
+        when = "before what is live; " if live and live.seq > failed.seq else ""
         step = f"{clean(failed.error.step)}: " if failed.error.step else ""
         reason = cut(" ".join(map(clean, failed.error.message.split("\n"))), REASON_CHARS)
-        yield "last failed", f"{_label(failed)}{when}\n{step}{reason} [{clean(failed.error.code)}]"
+        yield "last failed", f"{_label(failed, room)}\n{when}{step}{reason} [{clean(failed.error.code)}]"
 
 
 def _traffic(found: Overview) -> Iterator[tuple[str, str]]:
@@ -103,15 +105,17 @@ def _beside(found: Overview) -> Iterator[tuple[str, str]]:
         yield "unknown", problem
 
 
-def _label(one: Deployment) -> str:
+def _name(one: Deployment) -> str:
+    return f"{one.deployment_id} {clean(one.branch)}".strip() + f", {ago(one.created_at)} ago"
+
+
+def _label(one: Deployment, room: int | None) -> str:
+    """A deployment in one line, on a terminal cut to what there is room for."""
     git = one.git_commit
     message = cut(clean(git.commit_message.partition("\n")[0]), MESSAGE_CHARS)
     commit = f"{clean(git.commit_sha[:7])} {message}".strip() or clean(one.docker_image)
-    return ", ".join(part for part in (f"{one.deployment_id} {clean(one.branch)}".strip(), commit, _age(one)) if part)
-
-
-def _age(one: Deployment) -> str:
-    return f"{ago(one.created_at)} ago"
+    label = f"{_name(one)}, {commit}" if commit else _name(one)
+    return cut(label, room) if room else label
 
 
 def _instances(live: Deployment) -> list[str]:
