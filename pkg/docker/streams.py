@@ -147,7 +147,7 @@ class EngineStreams:
         Raises:
             Unavailable: the engine is away or refuses.
         """
-        # An engine before 20.10 does not know "one-shot", and measures for a second or two.
+        # It answers at its next look at the container, within a second; without "one-shot" at the second one.
         params = {"stream": "false", "one-shot": "true"}
         found: dict[str, Any] | None = await self._json(f"containers/{container_id}/stats", params, STATS_TIMEOUT_S)
         return found

@@ -25,6 +25,7 @@ from sealift.ctrl.v1 import (
     log_pb2,
     project_pb2,
     stats_pb2,
+    usage_pb2,
 )
 
 PAGE_SIZE = 200
@@ -411,7 +412,7 @@ class Client(Connection):
         request = domain_pb2.RemoveDomainRequest(domain_id=domain_id)
         await self._call(self._domains.RemoveDomain, request, retry=ONCE)
 
-    # -- access figures
+    # -- access figures and usage
 
     async def stats(
         self,
@@ -431,6 +432,26 @@ class Client(Connection):
             points=points,
         )
         answer: stats_pb2.GetStatsResponse = await self._call(self._stats.GetStats, request)
+        return answer
+
+    async def usage(
+        self,
+        project_id: str,
+        *,
+        since: int,
+        environment_slug: str | None = None,
+        deployment_id: str | None = None,
+        instances: bool = False,
+    ) -> usage_pb2.GetUsageResponse:
+        """What a project's instances used since then (epoch milliseconds); with `instances`, also each of them."""
+        request = usage_pb2.GetUsageRequest(
+            project_id=project_id,
+            environment_slug=environment_slug,
+            deployment_id=deployment_id,
+            since=since,
+            instances=instances,
+        )
+        answer: usage_pb2.GetUsageResponse = await self._call(self._stats.GetUsage, request)
         return answer
 
     # -- certificates

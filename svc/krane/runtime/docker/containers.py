@@ -25,7 +25,7 @@ T = TypeVar("T")
 OUTPUT_LINES = 1000
 _STDERR = 2
 _CUT_BYTES = 16 << 10
-STATS_AT_ONCE = 4
+STATS_AT_ONCE = 50  # the engine answers at its next look at the container, within about a second
 
 
 @dataclass(frozen=True)
