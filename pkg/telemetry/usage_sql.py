@@ -43,10 +43,10 @@ SELECT_LATEST_USAGE = f"""
 SELECT {", ".join(USAGE_COLUMNS)} FROM (
   SELECT {", ".join(USAGE_COLUMNS)}, row_number() OVER (PARTITION BY {_SERIES} ORDER BY at DESC, seq DESC) AS place
   FROM usage_figures
-  WHERE project_id = :project_id AND step_s = :step_s AND at < :before
+  WHERE project_id = :project_id AND step_s = :step_s AND at >= :since AND at < :before
     AND (:deployment_id = '' OR deployment_id = :deployment_id)
 ) AS newest
-WHERE place = 1 AND at >= :since ORDER BY {_SERIES} LIMIT :rows
+WHERE place = 1 ORDER BY {_SERIES} LIMIT :rows
 """  # noqa: S608 - of constants
 
 

@@ -215,6 +215,7 @@ class GetUsageResponse(_message.Message):
     since: _builtins.int
     """as counted: the begin of a step"""
     until: _builtins.int
+    """the step that it falls into counts whole"""
     step_s: _builtins.int
     """60; 3600 for more than three hours or before yesterday, 86400 for more than 30 days (UTC)"""
     left_out: _builtins.int

@@ -13,6 +13,9 @@ DEFAULT_MS = 24 * 3600 * 1000
 NOW_MS = 60_000  # an older measurement says nothing of now
 # What is not measured between two measurements of a krane that works is far less.
 UNMEASURED_MS = 120_000
+# Where the record before a window is looked for first: as far as krane has to be away for it to be older.
+LOOK_BACK_STEPS = 10
+TOO_MANY = "more instances than can be added up at once: ask for one deployment"
 
 
 def window(since: int, until: int, now: int) -> Window:
@@ -95,10 +98,17 @@ async def read(telemetry: Telemetry, project_id: str, wanted: Window, deployment
     """
     found, store = UsageRead(wanted), telemetry.usage
     ends = await store.latest(project_id, wanted.step_s, wanted.until, since=wanted.since, deployment_id=deployment_id)
-    begins = await store.latest(project_id, wanted.step_s, wanted.since, deployment_id=deployment_id)
-    if MAX_READ_USAGE in (len(ends), len(begins)):
-        raise InvalidArgument("since", "more instances than can be added up at once: ask for one deployment")
-    before = {_series(one): one for one in begins}
+    if len(ends) == MAX_READ_USAGE:
+        raise InvalidArgument("since", TOO_MANY)
+    older = {_series(one) for one in ends if one.began_at < wanted.since}
+    before: dict[tuple[str, str, int], UsageRecord] = {}
+    for since in (wanted.since - LOOK_BACK_STEPS * wanted.step_ms, 0):
+        if older <= before.keys():
+            break
+        begins = await store.latest(project_id, wanted.step_s, wanted.since, since=since, deployment_id=deployment_id)
+        if len(begins) == MAX_READ_USAGE:
+            raise InvalidArgument("since", TOO_MANY)
+        before = {_series(one): one for one in begins}
     for last in ends:
         found.add(last, before.get(_series(last)))
     return found
