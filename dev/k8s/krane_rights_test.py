@@ -25,20 +25,20 @@ REQUEST = re.compile(
 )
 PATH = re.compile(
     r"/apis?/(?:(?P<group>[a-z.0-9]+\.[a-z.0-9]+|apps|policy|autoscaling)/)?v[0-9a-z]+"
-    r"(?:/namespaces/[^/]+(?=/[^/]))?/(?P<kind>[a-z]+)(?:/(?P<name>[^/]+)(?:/(?P<part>[a-z]+))?)?"
+    r"(?:/namespaces/[^/]+(?=/[^/]))?/(?P<kind>[a-z]+)(?:/(?P<name>[^/]+)(?:/(?P<part>[a-z]+)(?:/.*)?)?)?"
 )
 Right = tuple[str, str, str]
 # What the contract never comes to: an app whose events say why it does not start, a lost node, logins for pulls that
-# change, the end of a deployment whose StatefulSet is known, variables of a revision without Pods, a budget
-# or an autoscaler that is there already.
+# change, variables of a revision without Pods, a budget or an autoscaler that is there already, metrics where nodes may
+# be asked.
 RARE: frozenset[Right] = frozenset({
     ("", "events", "list"),
     ("", "nodes", "get"),
     ("", "secrets", "delete"),
     ("", "secrets", "get"),
     ("", "secrets", "patch"),
-    ("apps", "statefulsets", "delete"),
     ("autoscaling", "horizontalpodautoscalers", "get"),
+    ("metrics.k8s.io", "pods", "list"),
     ("policy", "poddisruptionbudgets", "get"),
 })  # fmt: skip
 

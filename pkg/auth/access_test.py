@@ -26,11 +26,12 @@ BEFORE: dict[str, frozenset[Role]] = {
             USERS,
         ),
         ("RoutingService", "ListRoutes GetRoute", USERS),
-        ("StatsService", "GetStats", USERS),
+        ("StatsService", "GetStats GetUsage", USERS),
         ("KeyService", "CreateKey ListKeys RevokeKey", ADMIN),
         (
             "ClusterService",
-            "Register WatchDesiredState ReportApplied ReportInstances ReportImages Heartbeat ListReleased ReportAccess",
+            "Register WatchDesiredState ReportApplied ReportInstances ReportImages Heartbeat ListReleased ReportAccess "
+            "ReportUsage",
             CLUSTER,
         ),
     )
@@ -43,6 +44,7 @@ QUIET = {
     "ClusterService.ReportApplied",
     "ClusterService.ListReleased",
     "ClusterService.ReportAccess",
+    "ClusterService.ReportUsage",
 }
 
 

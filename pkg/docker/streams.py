@@ -19,6 +19,7 @@ MAX_FRAME_BYTES = 1024 * 1024  # the engine cuts longer lines into records of 16
 MAX_EVENT_BYTES = 1024 * 1024
 LOG_TIMEOUT_S = 5.0
 SIZES_TIMEOUT_S = 300.0
+STATS_TIMEOUT_S = 10.0
 PING_TIMEOUT_S = 3.0
 
 
@@ -131,15 +132,25 @@ class EngineStreams:
             Unavailable: the engine is away, refuses, or does not come to an end.
         """
         params = {"size": "1", "filters": json.dumps(filters)}
-        timeout = aiohttp.ClientTimeout(total=SIZES_TIMEOUT_S, sock_connect=5)
-        try:
-            async with self._session.get(f"{self._version}containers/json", params=params, timeout=timeout) as answer:
-                if answer.status != 200:
-                    raise self._away(f"sizes of containers: {await _message(answer)}")
-                found: list[dict[str, Any]] = await answer.json()
-                return found
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            raise self._away(f"sizes of containers: {type(error).__name__}") from error
+        found: list[dict[str, Any]] = await self._json("containers/json", params, SIZES_TIMEOUT_S)
+        return found
+
+    async def running(self, filters: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+        """The running containers that pass, as the engine lists them. Raises Unavailable, as `sizes`."""
+        params = {"filters": json.dumps(filters)}
+        found: list[dict[str, Any]] = await self._json("containers/json", params, STATS_TIMEOUT_S)
+        return found
+
+    async def stats(self, container_id: str) -> dict[str, Any] | None:
+        """What a container uses, as the engine counts it; None when there is no such container.
+
+        Raises:
+            Unavailable: the engine is away or refuses.
+        """
+        # It answers at its next look at the container, within a second; without "one-shot" at the second one.
+        params = {"stream": "false", "one-shot": "true"}
+        found: dict[str, Any] | None = await self._json(f"containers/{container_id}/stats", params, STATS_TIMEOUT_S)
+        return found
 
     async def why_away(self) -> str:
         """Why the engine gives no answer within 3 s; "" if it gives one."""
@@ -150,6 +161,19 @@ class EngineStreams:
             return f"it hangs: no answer within {PING_TIMEOUT_S:.0f} s"
         except (aiohttp.ClientError, OSError) as error:
             return f"no engine can be reached at {self._socket_path} ({type(error).__name__})"
+
+    async def _json(self, path: str, params: Mapping[str, str], timeout_s: float) -> Any:
+        """An answer; None for 404."""
+        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=5)
+        try:
+            async with self._session.get(f"{self._version}{path}", params=params, timeout=timeout) as answer:
+                if answer.status == 404:
+                    return None
+                if answer.status != 200:
+                    raise self._away(f"{path}: {await _message(answer)}")
+                return await answer.json()
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise self._away(f"{path}: {type(error).__name__}") from error
 
     async def _json_lines(
         self, method: str, path: str, params: Mapping[str, str], headers: Mapping[str, str] | None = None

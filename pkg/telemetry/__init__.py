@@ -1,4 +1,4 @@
-"""What builds and apps print and how deployments were used, apart from the control database.
+"""What builds and apps print, how deployments were used and what instances used, apart from the control database.
 
 It is much, cheap, and gone after a while. `port.Telemetry` is what callers use, `events` and its neighbours what is
 stored. Each adapter is a folder (`sqlite`); its configuration section opens it, and `factory` lists the sections.
@@ -14,7 +14,9 @@ from pkg.telemetry.port import (
     Telemetry,
     TelemetryChanges,
     TelemetryConfig,
+    UsageTelemetry,
 )
+from pkg.telemetry.usage import UsageFigures, UsageRecord
 
 __all__ = [
     "AccessRecord",
@@ -34,4 +36,7 @@ __all__ = [
     "Telemetry",
     "TelemetryChanges",
     "TelemetryConfig",
+    "UsageFigures",
+    "UsageRecord",
+    "UsageTelemetry",
 ]

@@ -9,6 +9,7 @@ from pkg.telemetry.access import AccessRecord
 from pkg.telemetry.app_lines import AppLine, LineKey, LogSource, SourceHead, SourceLines
 from pkg.telemetry.events import BuildEvent, BuildLine, BuildStep, LogStream, StepState, first_seq
 from pkg.telemetry.port import Telemetry
+from pkg.telemetry.usage import DAY_S, UsageFigures, UsageRecord
 
 
 def line(text: str, seq: int, attempt: int = 1, at: int = 1000) -> BuildEvent:
@@ -22,6 +23,15 @@ def access(at: int, deployment_id: str = "dep_a", revision: int = 1, requests: i
         Answers(status_2xx=requests), Answers(status_5xx=2), 3, 2**40, 5, {12: requests, 145: 2**40}
     )
     return AccessRecord("proj_a", MINUTE_S, at, deployment_id, "local", "inst_a", 7, revision, at + 9, False, figures)
+
+
+def used(measured_at: int, seq: int, step_s: int = MINUTE_S, cpu_ns: int = 5) -> UsageRecord:
+    """What an instance had used at some time."""
+    figures = UsageFigures(cpu_ns, 2**60, 60_000, 1, 2**40, None, 0, 7)
+    at = measured_at - measured_at % (step_s * 1000)
+    return UsageRecord(
+        "proj_a", step_s, "dep_a", "src", 1, at, seq, "dep-a-0", "local", measured_at, None, 2**33, figures
+    )
 
 
 def printed(first: int, last: int, source_id: str = "a", *, at: int = 1000, text: str = "") -> list[AppLine]:
@@ -224,6 +234,45 @@ class TelemetryContract:
         await telemetry.access.delete("proj_a")
         assert await telemetry.access.read("proj_a", MINUTE_S, 0, 1) == []
         assert await telemetry.access.read("proj_b", MINUTE_S, 0, 1) == [other]
+
+    async def test_the_last_usage_of_each_series(self, telemetry: Telemetry) -> None:
+        """Every field survives; of each series the last record before a time is read, if it is not too old."""
+        minutes = [used(59_000, 1), used(61_000, 2, cpu_ns=9), used(125_000, 3, cpu_ns=20)]
+        other = replace(used(30_000, 1, cpu_ns=1), source_id="other", cpu_millicores=250)
+        again = replace(other, began_at=2)
+        await telemetry.usage.store([])
+        await telemetry.usage.store([*minutes, other, again, used(61_000, 2, DAY_S)])
+        assert await telemetry.usage.latest("proj_a", MINUTE_S, 180_000) == [other, again, minutes[2]]
+        assert await telemetry.usage.latest("proj_a", MINUTE_S, 120_000) == [other, again, minutes[1]]
+        assert await telemetry.usage.latest("proj_a", MINUTE_S, 120_000, since=60_000) == [minutes[1]]
+        assert await telemetry.usage.latest("proj_a", MINUTE_S, 180_000, limit=1) == [other]
+        assert await telemetry.usage.latest("proj_a", MINUTE_S, 180_000, deployment_id="dep_b") == []
+        assert await telemetry.usage.latest("proj_b", MINUTE_S, 180_000) == []
+        assert await telemetry.usage.latest("proj_a", DAY_S, 180_000) == [used(61_000, 2, DAY_S)]
+
+    async def test_usage_reported_again_counts_once(self, telemetry: Telemetry) -> None:
+        """Of the records of a step the highest number counts, in whatever order and however often they come."""
+        for records in ([used(10_000, 2)], [used(25_000, 5, cpu_ns=50)], [used(20_000, 4), used(25_000, 5, cpu_ns=50)]):
+            await telemetry.usage.store(records)
+        assert await telemetry.usage.latest("proj_a", MINUTE_S, 60_000) == [used(25_000, 5, cpu_ns=50)]
+
+    async def test_usage_is_forgotten(self, telemetry: Telemetry) -> None:
+        """By the length of the steps, by deployment and by project; nothing of others."""
+        others = [replace(used(0, 1), deployment_id="dep_b"), replace(used(0, 1), project_id="proj_b")]
+        await telemetry.usage.store([used(0, 1), used(60_000, 2), used(0, 1, DAY_S), *others])
+        for _ in range(2):
+            await telemetry.usage.delete_before(MINUTE_S, 60_000)
+        assert await telemetry.usage.latest("proj_a", MINUTE_S, 60_000) == []
+        assert await telemetry.usage.latest("proj_a", MINUTE_S, 120_000) == [used(60_000, 2)]
+        assert await telemetry.usage.latest("proj_a", DAY_S, 60_000) == [used(0, 1, DAY_S)]
+        await telemetry.usage.store(others)
+        for _ in range(2):
+            await telemetry.usage.delete("proj_a", "dep_a")
+        assert await telemetry.usage.latest("proj_a", MINUTE_S, 120_000) == [others[0]]
+        assert await telemetry.usage.latest("proj_a", DAY_S, 120_000) == []
+        await telemetry.usage.delete("proj_a")
+        assert await telemetry.usage.latest("proj_a", MINUTE_S, 120_000) == []
+        assert await telemetry.usage.latest("proj_b", MINUTE_S, 120_000) == [others[1]]
 
     async def test_changed_wakes_soon_and_misses_nothing(self, telemetry: Telemetry) -> None:
         """A waiter wakes within a fraction of a second of a write, also of one between its reading and its waiting."""

@@ -1,8 +1,8 @@
 """The port of telemetry. Every adapter passes `contract.TelemetryContract`.
 
 What processes record apart from the control database: much, cheap, and gone after a while. Today that is what builds
-print and do, what apps print, and how deployments were used. Each further kind of record is a protocol next to
-`BuildTelemetry`, and a property of `Telemetry`.
+print and do, what apps print, how deployments were used, and what their instances used. Each further kind of record is
+a protocol next to `BuildTelemetry`, and a property of `Telemetry`.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,10 @@ from pkg.config import Strict
 from pkg.telemetry.access import AccessRecord
 from pkg.telemetry.app_lines import AppLine, LineKey, SourceHead, SourceLines
 from pkg.telemetry.events import BuildEvent
+from pkg.telemetry.usage import UsageRecord
 
 MAX_READ = 1000
-MAX_READ_ACCESS = 50_000
+MAX_READ_ACCESS = MAX_READ_USAGE = 50_000
 MAX_LOG_DAYS = 90  # the longest that lines of apps may be kept
 
 
@@ -148,6 +149,46 @@ class AccessTelemetry(Protocol):
         ...
 
 
+class UsageTelemetry(Protocol):
+    """What instances used, by project and step.
+
+    Every method raises Unavailable `telemetry.unavailable` while the store is away or full.
+    """
+
+    async def store(self, records: Sequence[UsageRecord]) -> None:
+        """Stores the records. None is fine.
+
+        Idempotent, in any order: of the records of one series and step the one with the highest `seq` is read. Records
+        of a call that failed may be stored in part: repeat the call.
+        """
+        ...
+
+    async def latest(
+        self,
+        project_id: str,
+        step_s: int,
+        before: int,
+        *,
+        since: int = 0,
+        deployment_id: str = "",
+        limit: int = MAX_READ_USAGE,
+    ) -> list[UsageRecord]:
+        """The last record of each series, of steps of this length that begin before `before` (epoch milliseconds).
+
+        Only of series whose last step begins at `since` or later. Of one deployment, or of all for "". At most `limit`
+        (1..50,000): as many say that there may be more.
+        """
+        ...
+
+    async def delete(self, project_id: str, deployment_id: str = "") -> None:
+        """Forgets the records of a deployment of the project, or of all for "". Idempotent."""
+        ...
+
+    async def delete_before(self, step_s: int, at: int) -> None:
+        """Forgets the records of steps of this length that began before `at` (epoch milliseconds). Idempotent."""
+        ...
+
+
 class TelemetryChanges(Protocol):
     """Wakes those who follow. It says that something was stored, not what: readers then ask the store."""
 
@@ -176,6 +217,11 @@ class Telemetry(Protocol):
     @property
     def access(self) -> AccessTelemetry:
         """How deployments were used."""
+        ...
+
+    @property
+    def usage(self) -> UsageTelemetry:
+        """What instances used."""
         ...
 
     @property

@@ -23,12 +23,13 @@ from pkg.telemetry import (
     SourceLines,
     Telemetry,
     TelemetryConfig,
+    UsageRecord,
 )
 from pkg.telemetry.app_lines import LINE_OVERHEAD_BYTES
 from pkg.telemetry.app_lines_sql import TRIM_STEP_MS, trim_before
 from pkg.telemetry.contract import TelemetryContract
 from pkg.telemetry.factory import AnyTelemetryConfig
-from pkg.telemetry.port import MAX_READ, MAX_READ_ACCESS
+from pkg.telemetry.port import MAX_READ, MAX_READ_ACCESS, MAX_READ_USAGE
 
 
 class MemoryChanges:
@@ -181,6 +182,47 @@ class MemoryAccess:
         self._records = {k: one for k, one in self._records.items() if (one.step_s, one.at >= at) != (step_s, False)}
 
 
+class MemoryUsage:
+    """The last version of each record, by what identifies it."""
+
+    def __init__(self) -> None:
+        self._records: dict[tuple[str, int, str, str, int, int], UsageRecord] = {}
+
+    async def store(self, records: Sequence[UsageRecord]) -> None:
+        for one in records:
+            key = (one.project_id, one.step_s, one.deployment_id, one.source_id, one.began_at, one.at)
+            if key not in self._records or self._records[key].seq <= one.seq:
+                self._records[key] = one
+
+    async def latest(
+        self,
+        project_id: str,
+        step_s: int,
+        before: int,
+        *,
+        since: int = 0,
+        deployment_id: str = "",
+        limit: int = MAX_READ_USAGE,
+    ) -> list[UsageRecord]:
+        last: dict[tuple[str, str, int], UsageRecord] = {}
+        for _, one in sorted(self._records.items()):
+            is_asked_for = (one.project_id, one.step_s) == (project_id, step_s) and one.at < before
+            if is_asked_for and deployment_id in ("", one.deployment_id):
+                last[one.deployment_id, one.source_id, one.began_at] = one
+        return [one for one in last.values() if one.at >= since][:limit]
+
+    async def delete(self, project_id: str, deployment_id: str = "") -> None:
+        mine = (project_id, deployment_id)
+        self._records = {
+            key: one
+            for key, one in self._records.items()
+            if (one.project_id, deployment_id and one.deployment_id) != mine
+        }
+
+    async def delete_before(self, step_s: int, at: int) -> None:
+        self._records = {k: one for k, one in self._records.items() if (one.step_s, one.at >= at) != (step_s, False)}
+
+
 class MemoryTelemetry:
     """`Telemetry` of one process."""
 
@@ -189,6 +231,7 @@ class MemoryTelemetry:
         self.builds = MemoryBuilds(self.changes)
         self.logs = MemoryLogs(self.changes)
         self.access = MemoryAccess()
+        self.usage = MemoryUsage()
 
     async def check(self) -> None:
         pass

@@ -20,6 +20,7 @@ from sealift.ctrl.v1 import deployment_pb2, log_pb2
 
 DEFAULT_TAIL = 200
 MAX_TAIL = 1000
+_ENDED = (deployment_pb2.RUN_STATE_NONE, deployment_pb2.RUN_STATE_STOPPED)
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class LogsWanted:
     instances: tuple[str, ...]
     grep: re.Pattern[str] | None
     as_json: bool
+
+    @property
+    def follows_environment(self) -> bool:
+        """Whether another deployment may follow: unless an instance is named by an id, which is of one deployment."""
+        return self.follow and all(each.rpartition("/")[2].isdecimal() for each in self.instances)
 
     @property
     def chooses(self) -> bool:
@@ -85,22 +91,66 @@ async def deployment_of_logs(
 async def print_logs(
     client: Client, found: deployment_pb2.Deployment, wanted: LogsWanted, note: Callable[[str], None]
 ) -> int:
-    """Prints the lines. Raises InputError when there are none, and nothing says why."""
-    lines, is_empty = WholeLines(), True
-    async for message in follow_logs(client, wanted.request(found.deployment_id), notice=note):
+    """Prints the lines of one deployment; with `follow` until nothing of it runs any more."""
+    is_empty = not await _print_lines(client, wanted.request(found.deployment_id), wanted, note)
+    if wanted.follow:
+        note(f"no instance of {found.deployment_id} runs any more")
+    elif is_empty:
+        _print_kept(found, wanted)
+    return ExitCode.OK
+
+
+async def follow_environment(
+    client: Client, found: deployment_pb2.Deployment, wanted: LogsWanted, note: Callable[[str], None]
+) -> int:
+    """Prints what is live as it comes: `found`, and after a deploy, promote or rollback what is live then.
+
+    Of a deployment that becomes live it prints what it has printed since this began, each line once. It ends when
+    nothing is live and nothing of the last one runs any more.
+    """
+    requests: dict[str, log_pb2.GetLogsRequest] = {}
+    began_ms = int(time.time() * 1000)
+    current = found.deployment_id
+    request = requests[current] = wanted.request(current)
+    while True:
+        request.until_replaced = True
+        await _print_lines(client, request, wanted, note)
+        last = await client.deployment(current)
+        live = await _live_beside(client, last)
+        if live:
+            note(f"{live} is live now, in place of {current}: its lines follow")
+            if live not in requests:
+                requests[live] = wanted.request(live)
+                requests[live].since, requests[live].tail, requests[live].after = began_ms, 0, ""
+            current, request = live, requests[live]
+        elif last.run_state in _ENDED:
+            note(f"no instance of {current} runs any more")
+            return ExitCode.OK
+
+
+async def _live_beside(client: Client, last: deployment_pb2.Deployment) -> str:
+    """The id of the deployment that is live in the environment of `last`; "" if none is, or `last` itself."""
+    if last.is_live:
+        return ""
+    live = (await client.environment(last.project_id, last.environment_slug)).live_deployment_id
+    return live if live != last.deployment_id else ""
+
+
+async def _print_lines(
+    client: Client, request: log_pb2.GetLogsRequest, wanted: LogsWanted, note: Callable[[str], None]
+) -> bool:
+    """Whether there was any; afterwards `request` goes on behind them."""
+    lines, is_any = WholeLines(), False
+    async for message in follow_logs(client, request, notice=note):
         shown = [
             log_json(line, text) if wanted.as_json else log_text(line, text)
             for line, text in lines.feed(message.lines)
             if wanted.grep is None or wanted.grep.search(clean(text))
         ]
         if shown:
-            is_empty = False
+            is_any = True
             click.echo("\n".join(shown))
-    if wanted.follow:
-        note(f"no instance of {found.deployment_id} runs any more")
-    elif is_empty:
-        _print_kept(found, wanted)
-    return ExitCode.OK
+    return is_any
 
 
 def _print_kept(found: deployment_pb2.Deployment, wanted: LogsWanted) -> None:

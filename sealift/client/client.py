@@ -25,6 +25,7 @@ from sealift.ctrl.v1 import (
     log_pb2,
     project_pb2,
     stats_pb2,
+    usage_pb2,
 )
 
 PAGE_SIZE = 200
@@ -249,6 +250,18 @@ class Client(Connection):
         )
         return answer.deployment
 
+    async def compare_deployments(
+        self, deployment_id: str, other_deployment_id: str
+    ) -> deployment_pb2.CompareDeploymentsResponse:
+        """Two deployments of a project, and how their variables differ, without any value."""
+        request = deployment_pb2.CompareDeploymentsRequest(
+            deployment_id=deployment_id, other_deployment_id=other_deployment_id
+        )
+        answer: deployment_pb2.CompareDeploymentsResponse = await self._call(
+            self._deployments.CompareDeployments, request
+        )
+        return answer
+
     async def deployments(
         self, project_id: str, *, environment_slug: str | None = None, branch: str | None = None, limit: int = 20
     ) -> list[deployment_pb2.Deployment]:
@@ -399,7 +412,7 @@ class Client(Connection):
         request = domain_pb2.RemoveDomainRequest(domain_id=domain_id)
         await self._call(self._domains.RemoveDomain, request, retry=ONCE)
 
-    # -- access figures
+    # -- access figures and usage
 
     async def stats(
         self,
@@ -419,6 +432,26 @@ class Client(Connection):
             points=points,
         )
         answer: stats_pb2.GetStatsResponse = await self._call(self._stats.GetStats, request)
+        return answer
+
+    async def usage(
+        self,
+        project_id: str,
+        *,
+        since: int,
+        environment_slug: str | None = None,
+        deployment_id: str | None = None,
+        instances: bool = False,
+    ) -> usage_pb2.GetUsageResponse:
+        """What a project's instances used since then (epoch milliseconds); with `instances`, also each of them."""
+        request = usage_pb2.GetUsageRequest(
+            project_id=project_id,
+            environment_slug=environment_slug,
+            deployment_id=deployment_id,
+            since=since,
+            instances=instances,
+        )
+        answer: usage_pb2.GetUsageResponse = await self._call(self._stats.GetUsage, request)
         return answer
 
     # -- certificates

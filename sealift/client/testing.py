@@ -80,6 +80,7 @@ class FakeServer(
         queued_reason: why operations made from now on do not begin yet.
         log_problem: why logs can't be read; "": they can.
         log_requests: the GetLogs requests.
+        compared_variables: what CompareDeployments says of variables.
     """
 
     def __init__(self, *, tls: tuple[bytes, bytes] | None = None) -> None:
@@ -97,6 +98,7 @@ class FakeServer(
         self.local_store_url = ""
         self.log_problem = ""
         self.log_requests: list[log_pb2.GetLogsRequest] = []
+        self.compared_variables: list[deployment_pb2.ComparedVariable] = []
         self.deployments: dict[str, FakeDeployment] = {}
         self.builds: dict[str, FakeDeployment] = {}
         self.operations: dict[str, deployment_pb2.Operation] = {}
@@ -356,6 +358,16 @@ class FakeServer(
             newest = [one for one in newest if one.environment_slug == request.environment_slug]
         return deployment_pb2.ListDeploymentsResponse(deployments=newest[: request.page_size])
 
+    async def CompareDeployments(self, request: Any, context: Any) -> Any:
+        await self._enter("CompareDeployments", context)
+        found = [
+            (await self._deployment(ident, context)).deployment
+            for ident in (request.deployment_id, request.other_deployment_id)
+        ]
+        return deployment_pb2.CompareDeploymentsResponse(
+            deployment=found[0], other=found[1], variables=self.compared_variables
+        )
+
     async def WatchDeployment(self, request: Any, context: Any) -> Any:
         await self._enter("WatchDeployment", context)
         fake = await self._deployment(request.deployment_id, context)
@@ -378,6 +390,9 @@ class FakeServer(
                 yield message
             sent = len(fake.app_lines)
             if not request.follow or fake.deployment.run_state == deployment_pb2.RUN_STATE_STOPPED:
+                return
+            is_replaced = not fake.deployment.is_live and any(p.deployment.is_live for p in self.deployments.values())
+            if request.until_replaced and is_replaced:
                 return
 
     async def CancelDeployment(self, request: Any, context: Any) -> Any:

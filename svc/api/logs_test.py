@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from pkg.telemetry.sqlite import SqliteTelemetry
 from sealift.ctrl.v1 import log_pb2 as pb
 from svc.api.cluster_testing import register
 from svc.api.conftest import Deploy
-from svc.api.deployment_testing import walk_to
-from svc.api.logs import intake, sharing
+from svc.api.deployment_testing import make_ready, walk_to
+from svc.api.logs import intake, sharing, stream
 from svc.api.testing import REGION, RunningApi, refused
 
 WAIT_S = 60
@@ -160,6 +161,28 @@ async def test_following_ends_with_the_deployment(
     await api.db.write(walk_to, deployment_id, Status.FAILED)
     async with asyncio.timeout(WAIT_S):
         assert texts(await following) == ["a1"]
+
+
+async def test_following_ends_with_the_next_live_deployment(
+    api: RunningApi, deployment_id: str, deploy: Deploy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Promise: with until_replaced it ends once another one is live, lines or not; without, it goes on."""
+    monkeypatch.setattr(stream, "RECHECK_S", 0.2)
+    await report(api, batch(deployment_id, 1, 1))
+    await api.db.write(make_ready, deployment_id)
+    following = asyncio.create_task(read(api, deployment_id, follow=True, until_replaced=True))
+    staying = Follower(api, deployment_id)
+    await staying.until(1)
+    for first in (2, 3):
+        await report(api, batch(deployment_id, first, first))
+        await staying.until(first)
+    assert not following.done()
+    await api.db.write(partial(make_ready, hostname="hello.test"), (await deploy()).deployment_id)
+    async with asyncio.timeout(WAIT_S):
+        assert texts(await following) == ["a1", "a2", "a3"]
+    await report(api, batch(deployment_id, 4, 4))
+    assert await staying.until(4) == ["a1", "a2", "a3", "a4"]
+    staying.call.cancel()
 
 
 async def test_what_is_refused(api: RunningApi, deployment_id: str, deploy: Deploy) -> None:

@@ -36,6 +36,8 @@ from svc.krane.controller.reports import Reporter
 from svc.krane.controller.route_spans import RouteSpans
 from svc.krane.controller.routing import Routing
 from svc.krane.controller.snapshot import SnapshotFile, snapshot_writer
+from svc.krane.controller.usage_reports import EVERY_S as USAGE_EVERY_S
+from svc.krane.controller.usage_reports import UsageReports
 from svc.krane.ingress.access_stats import AccessStats
 from svc.krane.ingress.ads import AdsServer
 from svc.krane.ingress.api_host import ApiSpec
@@ -65,6 +67,7 @@ class Timing:
     retry_s: tuple[float, float] = (30.0, 300.0)
     first_cleanup_s: float = 10.0
     access_s: float = EVERY_S
+    usage_s: float = USAGE_EVERY_S
 
 
 async def run(config: KraneConfig, runner: Runner) -> None:
@@ -119,6 +122,7 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
         reporter,
         releases,
         _log_shipping(config, runtime, desired, api, replicas, runner),
+        _usage_reports(config, runtime, api, replicas, key, timing, runner),
         desired,
         metrics,
         timing,
@@ -154,6 +158,7 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
         ("endpoints", endpoints.run()),
         ("reports", reporter.run()),
         ("access reports", access.run()),
+        ("usage reports", deps.usage.run(deps.engine_found)),
         ("reconcile", reconciler.run()),
         ("routing", routing.run()),
         ("feed", feed.run()),
@@ -253,6 +258,29 @@ def _access_reports(
     return reports
 
 
+def _usage_reports(
+    config: KraneConfig,
+    runtime: Runtime,
+    api: ClusterApi,
+    replicas: Replicas,
+    key: bytes,
+    timing: Timing,
+    runner: Runner,
+) -> UsageReports:
+    reports = UsageReports(
+        config.region,
+        runtime,
+        api.report_usage,
+        config.state_dir,
+        key,
+        now_ms,
+        lambda: replicas.term,
+        timing.usage_s,
+    )
+    runner.defer("usage reports", reports.close)
+    return reports
+
+
 def _log_shipping(
     config: KraneConfig, runtime: Runtime, desired: DesiredState, api: ClusterApi, replicas: Replicas, runner: Runner
 ) -> LogShipping:
@@ -279,6 +307,7 @@ def _deps(
     reporter: Reporter,
     releases: Releases,
     logs: LogShipping,
+    usage: UsageReports,
     desired: DesiredState,
     metrics: KraneMetrics,
     timing: Timing,
@@ -291,6 +320,7 @@ def _deps(
         reporter=reporter,
         releases=releases,
         logs=logs,
+        usage=usage,
         desired=desired,
         engine_found=asyncio.Event(),
         tracing=tracing.current(),

@@ -32,7 +32,7 @@ def test_a_build_is_deployed_wherever_it_is_wanted(stack: Stack, project: str, t
         done = stack.sealift("deploy", "--build", build_id, "--project", project, "--env", environment, "--json")
         assert (done.code, done.last_json["status"]) == (0, "ready"), done.err
     assert stack.get(project).body == "one"
-    status = stack.sealift("status", "--project", project, "--env", "production", "--json").last_json
+    status = stack.sealift("status", "--project", project, "--env", "production", "--json").last_json["live"]
     assert (status["source"], status["build_id"], status["image_ref"]) == ("build", build_id, shown["image_ref"])
     assert [step["name"] for step in status["steps"]] == ["queued", "deploying", "network", "finalizing"]
 

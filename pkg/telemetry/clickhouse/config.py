@@ -14,7 +14,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
 
 class ClickHouseConfig(TelemetryConfig):
-    """Build steps, logs and access figures in a ClickHouse server, 24 or newer, by its HTTP interface.
+    """Build steps, logs, access figures and usage in a ClickHouse server, 24 or newer, by its HTTP interface.
 
     Attributes:
         backend: "clickhouse": in a ClickHouse server.

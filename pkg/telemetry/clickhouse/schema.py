@@ -20,6 +20,8 @@ from pkg.telemetry.app_lines_sql import (
 from pkg.telemetry.app_lines_sql import SELECT_SOURCES as SELECT_SOURCE_ROWS
 from pkg.telemetry.port import MAX_LOG_DAYS
 from pkg.telemetry.sql import COLUMNS
+from pkg.telemetry.usage import DAY_S, USAGE_KEPT_MS
+from pkg.telemetry.usage_sql import USAGE_COLUMNS, USAGE_KEY
 
 # What the statements here are tested with; older servers don't know all of them.
 MIN_VERSION = "24"
@@ -27,6 +29,8 @@ MIN_VERSION = "24"
 TTL_MARGIN_DAYS = 2
 # Of access figures by the hour, which are kept longest.
 ACCESS_DAYS = 30
+# Of usage by the day, which is kept longest.
+USAGE_DAYS = USAGE_KEPT_MS[DAY_S] // (DAY_S * 1000)
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,17 @@ ORDER BY (deployment_id, source_id)
 TTL {{ttl}}
 SETTINGS ttl_only_drop_parts = 1
 """
+_CREATE_USAGE_FIGURES = f"""
+CREATE TABLE IF NOT EXISTS usage_figures (
+  {_definitions(USAGE_COLUMNS)},
+  stored_at DateTime64(6) DEFAULT now64(6) CODEC(Delta, ZSTD)
+)
+ENGINE = ReplacingMergeTree(seq)
+PARTITION BY (step_s, toMonday(stored_at))
+ORDER BY ({", ".join(USAGE_KEY)})
+TTL {{ttl}}
+SETTINGS ttl_only_drop_parts = 1
+"""
 MODIFY_TTL = "ALTER TABLE {table} MODIFY TTL {ttl} SETTINGS materialize_ttl_after_modify = 0"
 SELECT_TABLE = "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name = :table"
 SELECT_COLUMNS = "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = :table"
@@ -121,10 +136,14 @@ SELECT_COLUMNS = "SELECT name FROM system.columns WHERE database = currentDataba
 DELETE_BUILDS = "DELETE FROM build_events WHERE build_id IN :build_ids"
 SELECT_ACCESS = f"{SELECT_REVISIONS} LIMIT 1 BY {', '.join(KEY_COLUMNS)} LIMIT :rows"
 DELETE_ACCESS = "DELETE FROM access_figures WHERE step_s = :step_s AND at < :at"
-_ACCESS_OF = "WHERE project_id = :project_id AND (:deployment_id = '' OR deployment_id = :deployment_id)"
-SELECT_ANY_ACCESS = f"SELECT 1 FROM access_figures {_ACCESS_OF} LIMIT 1"  # noqa: S608 - of constants
-DELETE_ACCESS_OF = f"DELETE FROM access_figures {_ACCESS_OF}"  # noqa: S608 - of constants
+_OF_PROJECT = "WHERE project_id = :project_id AND (:deployment_id = '' OR deployment_id = :deployment_id)"
+SELECT_ANY_ACCESS = f"SELECT 1 FROM access_figures {_OF_PROJECT} LIMIT 1"  # noqa: S608 - of constants
+DELETE_ACCESS_OF = f"DELETE FROM access_figures {_OF_PROJECT}"  # noqa: S608 - of constants
 SELECT_OLD_ACCESS = "SELECT 1 FROM access_figures WHERE step_s = :step_s AND at < :at LIMIT 1"
+DELETE_USAGE = "DELETE FROM usage_figures WHERE step_s = :step_s AND at < :at"
+SELECT_ANY_USAGE = f"SELECT 1 FROM usage_figures {_OF_PROJECT} LIMIT 1"  # noqa: S608 - of constants
+DELETE_USAGE_OF = f"DELETE FROM usage_figures {_OF_PROJECT}"  # noqa: S608 - of constants
+SELECT_OLD_USAGE = "SELECT 1 FROM usage_figures WHERE step_s = :step_s AND at < :at LIMIT 1"
 _LINES_ONCE = "LIMIT 1 BY source_id, seq LIMIT :rows"
 SELECT_LINES_BY_TIME, SELECT_NEWEST_LINES, SELECT_LINES_OF_SOURCE = (
     f"{statement} {_LINES_ONCE}" for statement in (SELECT_BY_TIME, SELECT_NEWEST, SELECT_OF_SOURCE)
@@ -160,4 +179,5 @@ BUILD_EVENTS = Table("build_events", ("build_id", *COLUMNS), _CREATE_BUILD_EVENT
 ACCESS_FIGURES = Table("access_figures", ACCESS_COLUMNS, _CREATE_ACCESS_FIGURES, lambda _: _ttl(ACCESS_DAYS))
 LOG_LINES = Table("log_lines", LINE_COLUMNS, _CREATE_LOG_LINES, lambda _: _ttl(MAX_LOG_DAYS))
 LOG_SOURCES = Table("log_sources", SOURCE_COLUMNS, _CREATE_LOG_SOURCES, lambda _: _ttl(MAX_LOG_DAYS))
-TABLES = (BUILD_EVENTS, ACCESS_FIGURES, LOG_LINES, LOG_SOURCES)
+USAGE_FIGURES = Table("usage_figures", USAGE_COLUMNS, _CREATE_USAGE_FIGURES, lambda _: _ttl(USAGE_DAYS))
+TABLES = (BUILD_EVENTS, ACCESS_FIGURES, LOG_LINES, LOG_SOURCES, USAGE_FIGURES)

@@ -8,6 +8,7 @@ from pkg.telemetry.access_sql import AccessRow, access_row_of, record_of
 from pkg.telemetry.clickhouse import schema
 from pkg.telemetry.clickhouse.connection import TIMEOUT_S, Connection, ServerAccess
 from pkg.telemetry.clickhouse.logs import ClickHouseLogs
+from pkg.telemetry.clickhouse.usage import ClickHouseUsage
 from pkg.telemetry.events import BuildEvent
 from pkg.telemetry.polling import PolledChanges
 from pkg.telemetry.port import MAX_READ, MAX_READ_ACCESS
@@ -32,6 +33,7 @@ class ClickHouseTelemetry:
         builds: see `Telemetry.builds`.
         logs: see `Telemetry.logs`.
         access: see `Telemetry.access`.
+        usage: see `Telemetry.usage`.
         changes: see `Telemetry.changes`.
     """
 
@@ -40,6 +42,7 @@ class ClickHouseTelemetry:
         self.builds = ClickHouseBuilds(self._connection)
         self.logs = ClickHouseLogs(self._connection)
         self.access = ClickHouseAccess(self._connection)
+        self.usage = ClickHouseUsage(self._connection)
         self.changes = PolledChanges(TableVersion(self._connection).read, POLL_S)
 
     async def check(self) -> None:

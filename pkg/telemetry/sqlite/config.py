@@ -8,10 +8,10 @@ from pkg.telemetry.sqlite.store import SqliteTelemetry
 
 
 class SqliteConfig(TelemetryConfig):
-    """Build steps, logs and access figures in a file of this machine.
+    """Build steps, logs, access figures and usage in a file of this machine.
 
     Attributes:
-        backend: where steps and lines of builds and access figures are kept; "sqlite": in one file.
+        backend: where steps and lines of builds, access figures and usage are kept; "sqlite": in one file.
         path: of the file, made when missing; on the same machine for every service that names it.
     """
 

@@ -12,6 +12,7 @@ from pkg.telemetry.access_sql import SELECT_ACCESS as SELECT_REVISIONS
 from pkg.telemetry.app_lines_sql import LINE_COLUMNS, LINE_KEY, SOURCE_COLUMNS
 from pkg.telemetry.sql import COLUMNS
 from pkg.telemetry.sqlite.damage import DamagedError, check_kind, is_damage
+from pkg.telemetry.usage_sql import USAGE_COLUMNS, USAGE_KEY
 
 _TEXTS = {"project_id", "deployment_id", "region", "writer", "latencies", "source_id", "instance_id", "text", "resume"}
 
@@ -40,6 +41,10 @@ CREATE TABLE IF NOT EXISTS log_lines (
 CREATE TABLE IF NOT EXISTS log_sources (
   {_definitions(SOURCE_COLUMNS)}, PRIMARY KEY (deployment_id, source_id)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS usage_figures (
+  {_definitions(USAGE_COLUMNS)}, PRIMARY KEY ({", ".join(USAGE_KEY)})
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS usage_figures_age ON usage_figures (step_s, at);
 """
 # Opening holds a lock of all processes: it must not wait long for a file that others have locked.
 OPEN_TIMEOUT_S = 1.0
@@ -49,6 +54,7 @@ _COLUMNS = {
     "access_figures": list(ACCESS_COLUMNS),
     "log_lines": list(LINE_COLUMNS),
     "log_sources": list(SOURCE_COLUMNS),
+    "usage_figures": list(USAGE_COLUMNS),
 }
 UPSERT_EVENT = """
 INSERT INTO build_events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)

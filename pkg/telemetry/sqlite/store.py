@@ -17,6 +17,7 @@ from pkg.telemetry.sql import DELETE_BUILD, SELECT_EVENTS, events_of, row_of
 from pkg.telemetry.sqlite import schema
 from pkg.telemetry.sqlite.connection import ReaderPool, ThreadConnection
 from pkg.telemetry.sqlite.logs import SqliteLogs
+from pkg.telemetry.sqlite.usage import SqliteUsage
 
 READERS = 2
 # `PRAGMA data_version` shows one connection that another one, of any process, has committed. It costs microseconds.
@@ -34,6 +35,7 @@ class SqliteTelemetry:
         builds: see `Telemetry.builds`.
         logs: see `Telemetry.logs`.
         access: see `Telemetry.access`.
+        usage: see `Telemetry.usage`.
         changes: see `Telemetry.changes`.
     """
 
@@ -46,6 +48,7 @@ class SqliteTelemetry:
         self.builds = SqliteBuilds(writer, pool)
         self.logs = SqliteLogs(writer, pool)
         self.access = SqliteAccess(writer, pool)
+        self.usage = SqliteUsage(writer, pool)
         self.changes = PolledChanges(lambda: watcher.run(_version), POLL_S)
 
     async def check(self) -> None:

@@ -3,7 +3,8 @@
 It registers the Node NAME, keeps it Ready, and plays the status of each Pod that the scheduler gives it through the
 real API. Each Pod has an address in 127.0.0.0/8 of its own, on which it answers HTTP with its name: on the ports that
 its containers declare, else on PORT of its variables, else on 8080. A request for `/exit/N` ends its container with
-that code, a variable EXIT at once. Containers are started again as by a kubelet. `logs` answers, `exec` does not.
+that code, a variable EXIT at once. Containers are started again as by a kubelet. `logs` and `stats` answer, `exec` does
+not.
 
 The last part of an image's name, without tag and digest, decides what becomes of a Pod (`PodOutcome`); everything else
 becomes Ready at once. A Pod that asks for more than SIZE fits no node, as the real scheduler says.
@@ -118,6 +119,7 @@ class _Pod:
     restarts: int = 0
     task: asyncio.Task[None] | None = None
     servers: list[asyncio.Server] = field(default_factory=list)
+    requests: int = 0
     printed: list[tuple[str, str]] = field(default_factory=list)  # by the container that runs: when, and what
     has_printed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -157,6 +159,7 @@ class FakeNode:
 
     async def _serve_logs(self) -> int:
         application = web.Application()
+        application.router.add_get("/stats/summary", self._answer_stats)
         application.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._answer_logs)
         runner = web.AppRunner(application)
         await runner.setup()
@@ -167,6 +170,22 @@ class FakeNode:
         site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=trust)
         await site.start()
         return int(runner.addresses[0][1])
+
+    async def _answer_stats(self, request: web.Request) -> web.Response:
+        """Each request that a Pod answers takes a millisecond of CPU."""
+        pods = [
+            {
+                "podRef": {"name": "any", "namespace": "any", "uid": uid},
+                "containers": [{
+                    "name": "app",
+                    "cpu": {"usageCoreNanoSeconds": (mine.requests + 1) * 1_000_000},
+                    "memory": {"workingSetBytes": 10 << 20},
+                }],
+                "network": {"rxBytes": mine.requests * 100, "txBytes": mine.requests * 200},
+            }
+            for uid, mine in self._pods.items() if mine.servers
+        ]  # fmt: skip
+        return web.json_response({"node": {"nodeName": self._name}, "pods": pods})
 
     async def _answer_logs(self, request: web.Request) -> web.StreamResponse:
         _, pod = await self._call(
@@ -399,6 +418,7 @@ class FakeNode:
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
                 while head := await reader.readuntil(b"\r\n\r\n"):
+                    mine.requests += 1
                     path = head.split(b" ", 2)[1]
                     if path.startswith(b"/exit/"):
                         if not ended.done():

@@ -36,6 +36,7 @@ class FakeMetrics:
     async def __aenter__(self) -> "FakeMetrics":
         application = web.Application()
         application.router.add_get(_PATH, self._discovery)
+        application.router.add_get(f"{_PATH}/pods", self._pods)
         application.router.add_get(f"{_PATH}/namespaces/{{namespace}}/pods", self._pods)
         self._runner = web.AppRunner(application)
         await self._runner.setup()
@@ -74,7 +75,8 @@ class FakeMetrics:
 
     async def _pods(self, request: web.Request) -> web.Response:
         selector = urllib.parse.quote(request.query.get("labelSelector", ""))
-        path = f"/api/v1/namespaces/{request.match_info['namespace']}/pods?labelSelector={selector}"
+        namespace = request.match_info.get("namespace", "")
+        path = f"/api/v1{f'/namespaces/{namespace}' if namespace else ''}/pods?labelSelector={selector}"
         found = await asyncio.to_thread(self._plane.read, path)
         now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         usage = {"cpu": f"{self.cpu_millicores}m", "memory": "1Mi"}

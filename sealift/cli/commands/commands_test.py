@@ -6,13 +6,14 @@ import termios
 import time
 from pathlib import Path
 
+import grpc
 import pytest
 
 from sealift.cli.conftest import Eventually, Program
 from sealift.cli.format.deployment_text import deployment_text
 from sealift.client import testing_deployment
 from sealift.client.testing import FakeServer
-from sealift.ctrl.v1 import deployment_pb2, environment_pb2
+from sealift.ctrl.v1 import deployment_pb2, environment_pb2, usage_pb2
 
 
 async def test_ls_status_logs(sealift: Program, server: FakeServer) -> None:
@@ -24,7 +25,7 @@ async def test_ls_status_logs(sealift: Program, server: FakeServer) -> None:
     assert [one["deployment_id"] for one in (await sealift("ls", "--json")).events] == ["dep_2", "dep_1"]
     status = await sealift("status", "dep_1")
     assert "step        Building" in status.out
-    shown = json.loads((await sealift("status", "--json")).out)
+    shown = json.loads((await sealift("status", "dep_2", "--json")).out)
     assert (shown["deployment_id"], shown["status"], shown["is_live"]) == ("dep_2", "ready", True)
     log = await sealift("logs", "--build", "dep_1")
     assert "compiling\nlinking\n" in log.out
@@ -259,7 +260,8 @@ async def test_nothing_to_list(sealift: Program) -> None:
     """Promise: an empty list has a message."""
     assert "project 'hello' has no deployments yet" in (await sealift("ls")).err
     assert "has no matching deployments" in (await sealift("ls", "--branch", "x")).err
-    assert "has no deployments in 'preview' yet" in (await sealift("status", "--env", "preview")).err
+    assert "has no deployments in 'preview' yet" in (await sealift("status", "--wait", "--env", "preview")).err
+    assert "nothing yet; to deploy: sealift deploy" in (await sealift("status", "--env", "preview")).out
 
 
 async def test_the_log_of_a_cancelled_build(sealift: Program, server: FakeServer, eventually: Eventually) -> None:
@@ -436,10 +438,13 @@ async def test_ps(sealift: Program, server: FakeServer) -> None:
             restarts=4,
         )
     live.instances[1].reason = "connection refused"
+    now = usage_pb2.UsageNow(measured_at=5, cpu_millicores=125, memory_bytes=34 << 20)
+    server.usage.instances.add(deployment_id="dep_1", instance_id="dep-1-0", now=now)
     shown = await sealift("ps")
     lines = [line.split() for line in shown.out.splitlines()]
-    assert lines[0][:6] == ["INSTANCE", "REGION", "STATE", "AGE", "RESTARTS", "DEPLOYMENT"]
-    assert lines[1] == ["dep-1-0", "local", "healthy", "3", "min", "4", "dep_1", "live"]
+    assert lines[0][:8] == ["INSTANCE", "REGION", "STATE", "AGE", "RESTARTS", "CPU", "MEMORY", "DEPLOYMENT"]
+    assert lines[1] == ["dep-1-0", "local", "healthy", "3", "min", "4", "0.12", "34.0", "MiB", "dep_1", "live"]
+    assert lines[2][6:9] == ["-", "-", "dep_1"]
     assert lines[2][-2:] == ["connection", "refused"]
     assert len(lines) == 3
     assert "local: 1 healthy, 2 wanted" in shown.err
@@ -447,5 +452,10 @@ async def test_ps(sealift: Program, server: FakeServer) -> None:
     assert [(one["instance_id"], one["replicas"], one["is_live"]) for one in found] == [
         ("dep-1-0", 2, True), ("dep-1-1", 2, True)
     ]  # fmt: skip
+    assert [one["now"] and one["now"]["memory_bytes"] for one in found] == [34 << 20, None]
+    server.faults["GetUsage"] = [grpc.StatusCode.UNIMPLEMENTED]
+    shown = await sealift("ps")
+    assert (shown.code, shown.out.splitlines()[1].split()[6:8]) == (0, ["-", "-"])
+    assert "notice: CPU and memory are unknown: " in shown.err
     del live.instances[:]
     assert "no instance runs in hello · production" in (await sealift("ps")).err

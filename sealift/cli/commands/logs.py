@@ -4,7 +4,15 @@ import json
 
 import click
 
-from sealift.cli.app_logs import DEFAULT_TAIL, MAX_TAIL, LogsWanted, deployment_of_logs, pattern, print_logs
+from sealift.cli.app_logs import (
+    DEFAULT_TAIL,
+    MAX_TAIL,
+    LogsWanted,
+    deployment_of_logs,
+    follow_environment,
+    pattern,
+    print_logs,
+)
 from sealift.cli.exit_codes import ExitCode
 from sealift.cli.format.build_log import BuildLine, BuildLog
 from sealift.cli.format.text import clean, prose, seconds
@@ -57,8 +65,9 @@ def logs(
 ) -> int:
     """Print what the instances of DEPLOYMENT print, by time.
 
-    DEPLOYMENT defaults to the live one, else to the latest of the project. With --build, or for the id of a build,
-    print the build log. With --json, each line has a `cursor`, of a build a `seq`, which --after resumes from.
+    DEPLOYMENT defaults to the live one, else to the latest of the project; then --follow goes on with the next one that
+    becomes live. With --build, or for the id of a build, print the build log. With --json, each line has a `cursor`, of
+    a build a `seq`, which --after resumes from.
     """
     build = build or (deployment or "").startswith("bld_")
     if build and (since is not None or tail is not None or instance or grep is not None):
@@ -75,7 +84,8 @@ def logs(
         wanted = LogsWanted(follow, since, tail, after or "", instance, pattern(grep), as_json)
         async with open_client(url) as client:
             found = await deployment_of_logs(client, deployment, project, environment)
-            return await print_logs(client, found, wanted, _note)
+            prints = print_logs if deployment or not wanted.follows_environment else follow_environment
+            return await prints(client, found, wanted, _note)
 
     async def show() -> int:
         async with open_client(url) as client:

@@ -90,6 +90,39 @@ async def test_following(sealift: Program, server: FakeServer, app: FakeDeployme
     assert b"no instance of dep_1 runs any more" in err
 
 
+async def test_following_an_environment(sealift: Program, server: FakeServer, app: FakeDeployment) -> None:
+    """Promise: without an id it goes on with what becomes live, with a note; nothing of before, no line twice."""
+    process = await sealift.start("logs", "-f", "--json")
+    assert process.stdout is not None
+    texts = []
+
+    async def printed(fake: FakeDeployment, text: str) -> None:
+        await fake.prints(text)
+        assert process.stdout is not None
+        texts.append(json.loads(await process.stdout.readline())["text"])
+
+    async with asyncio.timeout(BOUND_S):
+        await printed(app, "old")
+        assert (await sealift("deploy", "--image", "y")).code == 0
+        new = server.deployments["dep_2"]
+        await app.tell()
+        await printed(new, "new")
+        assert server.log_requests[-1].since > 1_700_000_000_000
+        server.make_live(app.deployment)
+        await new.tell()
+        await printed(app, "old again")
+        app.deployment.is_live = False
+        app.deployment.run_state = deployment_pb2.RUN_STATE_STOPPED
+        await app.tell()
+        out, err = await process.communicate()
+    assert (texts, out, process.returncode) == (["old", "new", "old again"], b"", 0)
+    assert [line for line in err.decode().splitlines() if "dep_" in line] == [
+        "dep_2 is live now, in place of dep_1: its lines follow",
+        "dep_1 is live now, in place of dep_2: its lines follow",
+        "no instance of dep_1 runs any more",
+    ]
+
+
 async def test_a_reader_that_ends_ends_it(sealift: Program, app: FakeDeployment) -> None:
     """Promise: `sealift logs -f | head -1` ends with the next line, without a traceback."""
     process = await sealift.start("logs", "-f")

@@ -76,12 +76,15 @@ async def test_status_has_a_line_of_it(sealift: Program, server: FakeServer) -> 
     """Promise: of a live deployment; a server that can't tell does not make the command fail."""
     await sealift("deploy")
     server.stats = some()
-    assert "traffic     last 5 min: 12.3 req/s, 0.27% 5xx, p50 8.2 ms, p99 41 ms\n" in (await sealift("status")).out
+    assert (
+        "traffic     last 5 min: 12.3 req/s, 0.27% 5xx, p50 8.2 ms, p99 41 ms\n"
+        in (await sealift("status", "dep_1")).out
+    )
     server.faults["GetStats"] = [grpc.StatusCode.UNIMPLEMENTED]
-    shown = await sealift("status")
+    shown = await sealift("status", "dep_1")
     assert shown.code == 0
     assert "traffic     last 5 min: unknown (" in shown.out
-    assert "traffic" not in json.loads((await sealift("status", "--json")).out)
+    assert "traffic" not in json.loads((await sealift("status", "dep_1", "--json")).out)
 
 
 def test_unknown_is_not_none() -> None:

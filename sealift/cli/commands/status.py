@@ -11,6 +11,8 @@ from sealift.cli.format.deployment_text import deployment_text
 from sealift.cli.format.stats_text import traffic_text
 from sealift.cli.format.text import clean
 from sealift.cli.output import open_output
+from sealift.cli.overview.reading import read_overview
+from sealift.cli.overview.text import overview_json, overview_text
 from sealift.cli.parsing.options import any_env_option, json_option, project_option, wait_timeout_option
 from sealift.cli.parsing.param_types import TEXT
 from sealift.cli.recorded import Recorded
@@ -39,10 +41,19 @@ def status(
     wait_timeout: int,
     as_json: bool,
 ) -> int:
-    """Show DEPLOYMENT (default: the latest of the project)."""
+    """Show the environment on one screen, or all of DEPLOYMENT.
+
+    The environment: what is live and warm, what failed last and why, instances, requests and errors of the last hour,
+    domains and certificates. It is --env, else that of sealift.toml, else production. With --wait and without
+    DEPLOYMENT, wait for the latest deployment of the project.
+    """
 
     async def show() -> int:
         async with open_client(url) as client:
+            if deployment is None:
+                overview = await read_overview(client, project, environment)
+                click.echo(overview_json(overview) if as_json else overview_text(overview, _width()))
+                return 0
             found = await find_deployment(client, deployment, project, environment)
             traffic = await _traffic(client, found) if found.is_live and not as_json else ""
         if as_json:
@@ -50,8 +61,7 @@ def status(
 
             click.echo(json.dumps(message_to_dict(found), ensure_ascii=False))
         else:
-            width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-            click.echo(deployment_text(found, width, traffic))
+            click.echo(deployment_text(found, _width(), traffic))
         return 0
 
     async def follow() -> int:
@@ -68,6 +78,11 @@ def status(
                 output.close()
 
     return run(follow if wait else show)
+
+
+def _width() -> int | None:
+    """Columns of the terminal; None for programs, for which nothing is wrapped."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 async def _traffic(client: Client, found: deployment_pb2.Deployment) -> str:

@@ -1,7 +1,7 @@
 """Formats a deployment for people: its facts, and the stored output of its app. Pure."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from sealift.cli.format.enum_names import instance_state_name, run_state_name, status_name
 from sealift.cli.format.image_text import short_image
@@ -96,9 +96,14 @@ def _scaled_text(found: deployment_pb2.Deployment) -> str:
 
 
 def instance_rows(
-    found: deployment_pb2.Deployment, instances: Sequence[deployment_pb2.Instance]
+    found: deployment_pb2.Deployment,
+    instances: Sequence[deployment_pb2.Instance],
+    used: Mapping[tuple[str, str], tuple[str, str]],
 ) -> list[tuple[str, ...]]:
-    """Instances as rows of a table: name, region, state, age, restarts, deployment, whether it is live, reason."""
+    """Instances as rows of a table: name, region, state, age, restarts, CPU, memory, deployment, live or not, reason.
+
+    `used`: CPU and memory by deployment and name.
+    """
     return [
         (
             seen.instance_id,
@@ -106,6 +111,7 @@ def instance_rows(
             instance_state_name(seen.state) if not seen.HasField("silence") else "unknown",
             ago(seen.started_at),
             str(seen.restarts),
+            *used.get((found.deployment_id, seen.instance_id), ("-", "-")),
             found.deployment_id,
             "live" if found.is_live else "",
             clean(seen.silence.reason if seen.HasField("silence") else seen.reason),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from sealift.cli.format.text import clean
 from sealift.client.context import size_text
 from sealift.ctrl.v1 import stats_pb2
 
@@ -41,6 +42,26 @@ def traffic_text(found: stats_pb2.GetStatsResponse, deployment_id: str, minutes:
     if total.HasField("p50_us"):
         parts += [f"p50 {latency_text(total, 'p50_us')}", f"p99 {latency_text(total, 'p99_us')}"]
     return f"last {minutes} min: " + ", ".join(parts)
+
+
+def requests_text(found: stats_pb2.GetStatsResponse) -> str:
+    """How many requests there were and how they went; what is unknown is said."""
+    total = found.total
+    if not total.known_s:
+        return "requests are unknown" + (f": {clean(found.notices[0])}" if found.notices else "")
+    incomplete = f"\n{clean(found.notices[0])}" if found.notices else ""
+    if not total.requests:
+        return f"no requests{incomplete}"
+    by_app, by_ingress = total.app.status_5xx, total.ingress.status_5xx
+    errors = "no errors"
+    if by_app + by_ingress:
+        share = f"{100 * (by_app + by_ingress) / total.requests:.2g}%"
+        errors = f"{by_app + by_ingress} errors ({share}; {by_app} by the app, {by_ingress} by the ingress)"
+    count = "1 request" if total.requests == 1 else f"{total.requests:,} requests"
+    parts = [f"{count} ({_rate(total)}/s)", errors]
+    if total.HasField("p50_us"):
+        parts.append(f"p50 {latency_text(total, 'p50_us')}, p99 {latency_text(total, 'p99_us')}")
+    return ", ".join(parts) + incomplete
 
 
 def latency_text(stats: stats_pb2.Stats, name: str) -> str:

@@ -1,5 +1,6 @@
 """Base of the line outputs: which lines are shown. Subclasses decide how they look."""
 
+import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from sealift.cli.recorded import Recorded
 from sealift.client.errors import ClientError
 
 TAIL_SHOWN = 12
+# A FROM ends twice when its image is pulled: once it is resolved, and once a later step has made it be fetched.
+_FROM = re.compile(r"\[(\S+ )?\d+/\d+\] FROM ")
 # Errors of steps that ended on request.
 _REQUESTED_ENDS = ("cancelled", "superseded")
 
@@ -24,6 +27,7 @@ class LineOutput(ABC):
 
     def __init__(self) -> None:
         self._open_step = ""
+        self._fetched: dict[str, BuildStepEvent | None] = {}  # ends of FROM by name, not shown yet; None: shown
 
     @abstractmethod
     def _line(self, text: str, style: str = "", mark: str = "") -> None:
@@ -66,6 +70,7 @@ class LineOutput(ABC):
         """A step of the deployment started or ended."""
         if event.phase is Phase.STARTED:
             return
+        self._show_fetched()
         self._open_step = ""
         if event.error in _REQUESTED_ENDS:
             self._line(f"{active_label(event.name)}  {event.error} after {seconds(event.duration_ms)}", "", "stopped")
@@ -75,7 +80,29 @@ class LineOutput(ABC):
             self._line(f"{done_label(event.name)}  {seconds(event.duration_ms)}", "", "good")
 
     def build_step(self, event: BuildStepEvent) -> None:
-        """A build step started or ended. Only ends are shown; `build_line` shows the name above a step's output."""
+        """A build step started or ended. Only ends are shown; `build_line` shows the name above a step's output.
+
+        The end of a FROM is shown with the next step of the Dockerfile, so that the last of its ends counts.
+        """
+        if not _FROM.match(event.name) or event.name == self._open_step:
+            if event.name.startswith("[") and not event.name.startswith("[internal]"):
+                self._show_fetched()
+        elif event.state == "failed":
+            self._fetched[event.name] = None
+        else:
+            if event.is_ended and self._fetched.get(event.name, event) is not None:
+                self._fetched[event.name] = event
+            return
+        self._end_of_build_step(event)
+
+    def _show_fetched(self) -> None:
+        """Show the ends of FROM that wait, in their order."""
+        for name, event in self._fetched.items():
+            if event is not None:
+                self._fetched[name] = None
+                self._end_of_build_step(event)
+
+    def _end_of_build_step(self, event: BuildStepEvent) -> None:
         is_open = event.name == self._open_step
         if not event.is_ended or (event.is_plumbing and not is_open):
             return
@@ -87,6 +114,7 @@ class LineOutput(ABC):
 
     def build_line(self, line: BuildLine) -> None:
         """The build printed a line."""
+        self._show_fetched()
         if line.step and line.step != self._open_step:
             self._line(f"  {self._fitted(line.step, 2)}")
             self._open_step = line.step

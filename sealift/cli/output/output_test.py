@@ -86,6 +86,34 @@ def test_plain(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown.out == "http://a\n"
 
 
+def test_an_image_that_is_pulled_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Promise: a FROM that ends once when it is resolved and once when it is fetched is one line, with the latter."""
+    output = PlainOutput()
+    base, other = "[1/2] FROM docker.io/library/base:1", "[build 1/3] FROM other"
+    for number, (name, state, took) in enumerate(
+        (
+            (base, "started", 0), (base, "completed", 30), (other, "completed", 20),
+            ("[internal] load build context", "started", 0), ("[internal] load build context", "completed", 10),
+            (base, "started", 0), (base, "completed", 4200),
+            ("[2/2] RUN make", "started", 0), ("[2/2] RUN make", "completed", 100),
+            (base, "started", 0), (base, "completed", 5),
+        )
+    ):  # fmt: skip
+        output.build_step(BuildStepEvent(number, name, state, took, ""))
+    output.build_step(BuildStepEvent(20, other, "failed", 7, "no"))
+    output.step(StepEvent("building", Phase.ENDED, 1, 5000))
+    assert capsys.readouterr().err.splitlines() == [
+        f"  {base}  4.2 s",
+        f"  {other}  0.0 s",
+        "  [2/2] RUN make  0.1 s",
+        f"  {other}  failed  0.0 s",
+        "ok    Built  5.0 s",
+    ]
+    output.build_step(BuildStepEvent(1, "[1/1] FROM last", "cached", 0, ""))
+    output.step(StepEvent("building", Phase.ENDED, 1, 5000))
+    assert capsys.readouterr().err.splitlines()[0] == "  [1/1] FROM last  cached"
+
+
 @pytest.mark.parametrize("colour", [True, False])
 def test_terminal(capsys: pytest.CaptureFixture[str], colour: bool) -> None:
     """Promise: the same lines on a terminal; the status line is removed at the end; NO_COLOR disables colours."""

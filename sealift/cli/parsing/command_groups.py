@@ -80,6 +80,7 @@ _ELSEWHERE = {
     "scale": ("autoscale", "resize"),
     "restart": ("reload",),
     "stats": ("metrics", "analytics", "traffic"),
+    "usage": ("billing", "costs", "consumption"),
     "login": ("auth", "signin"),
     "servers": ("server", "contexts"),
     "keys": ("key", "token", "tokens"),

@@ -5,6 +5,7 @@ import warnings
 
 from sealift.ctrl.v1 import cluster_pb2 as sealift_dot_ctrl_dot_v1_dot_cluster__pb2
 from sealift.ctrl.v1 import log_pb2 as sealift_dot_ctrl_dot_v1_dot_log__pb2
+from sealift.ctrl.v1 import usage_pb2 as sealift_dot_ctrl_dot_v1_dot_usage__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -79,6 +80,11 @@ class ClusterServiceStub:
                 '/sealift.ctrl.v1.ClusterService/ReportLogs',
                 request_serializer=sealift_dot_ctrl_dot_v1_dot_log__pb2.ReportLogsRequest.SerializeToString,
                 response_deserializer=sealift_dot_ctrl_dot_v1_dot_log__pb2.ReportLogsResponse.FromString,
+                _registered_method=True)
+        self.ReportUsage = channel.unary_unary(
+                '/sealift.ctrl.v1.ClusterService/ReportUsage',
+                request_serializer=sealift_dot_ctrl_dot_v1_dot_usage__pb2.ReportUsageRequest.SerializeToString,
+                response_deserializer=sealift_dot_ctrl_dot_v1_dot_usage__pb2.ReportUsageResponse.FromString,
                 _registered_method=True)
         self.ListReleased = channel.unary_unary(
                 '/sealift.ctrl.v1.ClusterService/ListReleased',
@@ -156,6 +162,15 @@ class ClusterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportUsage(self, request, context):
+        """What instances have used. Idempotent: of the reports of one source and begin, the one with the highest number counts in
+        each minute, hour and day. Dropped are reports about unknown deployments, and of times that are kept no longer or more
+        than a day ahead.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListReleased(self, request, context):
         """Which of these stopping deployments no counted replica's ingress sends requests to any more: the leader may delete
         their instances.
@@ -206,6 +221,11 @@ def add_ClusterServiceServicer_to_server(servicer, server):
                     servicer.ReportLogs,
                     request_deserializer=sealift_dot_ctrl_dot_v1_dot_log__pb2.ReportLogsRequest.FromString,
                     response_serializer=sealift_dot_ctrl_dot_v1_dot_log__pb2.ReportLogsResponse.SerializeToString,
+            ),
+            'ReportUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportUsage,
+                    request_deserializer=sealift_dot_ctrl_dot_v1_dot_usage__pb2.ReportUsageRequest.FromString,
+                    response_serializer=sealift_dot_ctrl_dot_v1_dot_usage__pb2.ReportUsageResponse.SerializeToString,
             ),
             'ListReleased': grpc.unary_unary_rpc_method_handler(
                     servicer.ListReleased,
@@ -434,6 +454,33 @@ class ClusterService:
             '/sealift.ctrl.v1.ClusterService/ReportLogs',
             sealift_dot_ctrl_dot_v1_dot_log__pb2.ReportLogsRequest.SerializeToString,
             sealift_dot_ctrl_dot_v1_dot_log__pb2.ReportLogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sealift.ctrl.v1.ClusterService/ReportUsage',
+            sealift_dot_ctrl_dot_v1_dot_usage__pb2.ReportUsageRequest.SerializeToString,
+            sealift_dot_ctrl_dot_v1_dot_usage__pb2.ReportUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from grpc import aio as _aio
 from sealift.ctrl.v1 import cluster_pb2 as _cluster_pb2
 from sealift.ctrl.v1 import log_pb2 as _log_pb2
+from sealift.ctrl.v1 import usage_pb2 as _usage_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -65,6 +66,11 @@ class ClusterServiceStub:
     """What apps print. Idempotent: lines up to the head of their source change nothing. Dropped are lines of unknown
     deployments.
     """
+    ReportUsage: _grpc.UnaryUnaryMultiCallable[_usage_pb2.ReportUsageRequest, _usage_pb2.ReportUsageResponse]
+    """What instances have used. Idempotent: of the reports of one source and begin, the one with the highest number counts in
+    each minute, hour and day. Dropped are reports about unknown deployments, and of times that are kept no longer or more
+    than a day ahead.
+    """
     ListReleased: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ListReleasedRequest, _cluster_pb2.ListReleasedResponse]
     """Which of these stopping deployments no counted replica's ingress sends requests to any more: the leader may delete
     their instances.
@@ -105,6 +111,11 @@ class ClusterServiceAsyncStub(ClusterServiceStub):
     ReportLogs: _aio.UnaryUnaryMultiCallable[_log_pb2.ReportLogsRequest, _log_pb2.ReportLogsResponse]  # type: ignore[assignment]
     """What apps print. Idempotent: lines up to the head of their source change nothing. Dropped are lines of unknown
     deployments.
+    """
+    ReportUsage: _aio.UnaryUnaryMultiCallable[_usage_pb2.ReportUsageRequest, _usage_pb2.ReportUsageResponse]  # type: ignore[assignment]
+    """What instances have used. Idempotent: of the reports of one source and begin, the one with the highest number counts in
+    each minute, hour and day. Dropped are reports about unknown deployments, and of times that are kept no longer or more
+    than a day ahead.
     """
     ListReleased: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ListReleasedRequest, _cluster_pb2.ListReleasedResponse]  # type: ignore[assignment]
     """Which of these stopping deployments no counted replica's ingress sends requests to any more: the leader may delete
@@ -191,6 +202,17 @@ class ClusterServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_log_pb2.ReportLogsResponse, _abc.Awaitable[_log_pb2.ReportLogsResponse]]:
         """What apps print. Idempotent: lines up to the head of their source change nothing. Dropped are lines of unknown
         deployments.
+        """
+
+    @_abc_1.abstractmethod
+    def ReportUsage(
+        self,
+        request: _usage_pb2.ReportUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_usage_pb2.ReportUsageResponse, _abc.Awaitable[_usage_pb2.ReportUsageResponse]]:
+        """What instances have used. Idempotent: of the reports of one source and begin, the one with the highest number counts in
+        each minute, hour and day. Dropped are reports about unknown deployments, and of times that are kept no longer or more
+        than a day ahead.
         """
 
     @_abc_1.abstractmethod

@@ -132,6 +132,35 @@ INSTANCE_STATE_FAILED: InstanceState.ValueType  # 4
 INSTANCE_STATE_STOPPED: InstanceState.ValueType  # 5
 Global___InstanceState: _TypeAlias = InstanceState  # noqa: Y015
 
+class _VariableComparison:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VariableComparisonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VariableComparison.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VARIABLE_COMPARISON_UNSPECIFIED: _VariableComparison.ValueType  # 0
+    VARIABLE_COMPARISON_SAME: _VariableComparison.ValueType  # 1
+    """both have it, with one value"""
+    VARIABLE_COMPARISON_DIFFERENT: _VariableComparison.ValueType  # 2
+    """both have it, with two values"""
+    VARIABLE_COMPARISON_ONLY_FIRST: _VariableComparison.ValueType  # 3
+    """only deployment_id has it"""
+    VARIABLE_COMPARISON_ONLY_SECOND: _VariableComparison.ValueType  # 4
+    """only other_deployment_id has it"""
+
+class VariableComparison(_VariableComparison, metaclass=_VariableComparisonEnumTypeWrapper): ...
+
+VARIABLE_COMPARISON_UNSPECIFIED: VariableComparison.ValueType  # 0
+VARIABLE_COMPARISON_SAME: VariableComparison.ValueType  # 1
+"""both have it, with one value"""
+VARIABLE_COMPARISON_DIFFERENT: VariableComparison.ValueType  # 2
+"""both have it, with two values"""
+VARIABLE_COMPARISON_ONLY_FIRST: VariableComparison.ValueType  # 3
+"""only deployment_id has it"""
+VARIABLE_COMPARISON_ONLY_SECOND: VariableComparison.ValueType  # 4
+"""only other_deployment_id has it"""
+Global___VariableComparison: _TypeAlias = VariableComparison  # noqa: Y015
+
 class _OperationKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -767,6 +796,81 @@ class ListDeploymentsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListDeploymentsResponse: _TypeAlias = ListDeploymentsResponse  # noqa: Y015
+
+@_typing.final
+class CompareDeploymentsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    OTHER_DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    deployment_id: _builtins.str
+    other_deployment_id: _builtins.str
+    """of the same project"""
+    def __init__(
+        self,
+        *,
+        deployment_id: _builtins.str = ...,
+        other_deployment_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "other_deployment_id", b"other_deployment_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompareDeploymentsRequest: _TypeAlias = CompareDeploymentsRequest  # noqa: Y015
+
+@_typing.final
+class CompareDeploymentsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_FIELD_NUMBER: _builtins.int
+    OTHER_FIELD_NUMBER: _builtins.int
+    VARIABLES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def deployment(self) -> Global___Deployment: ...
+    @_builtins.property
+    def other(self) -> Global___Deployment: ...
+    @_builtins.property
+    def variables(self) -> _containers.RepeatedCompositeFieldContainer[Global___ComparedVariable]:
+        """every name that one of them has, by name"""
+
+    def __init__(
+        self,
+        *,
+        deployment: Global___Deployment | None = ...,
+        other: Global___Deployment | None = ...,
+        variables: _abc.Iterable[Global___ComparedVariable] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment", "other", b"other"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment", "other", b"other", "variables", b"variables"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompareDeploymentsResponse: _TypeAlias = CompareDeploymentsResponse  # noqa: Y015
+
+@_typing.final
+class ComparedVariable(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    COMPARISON_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    comparison: Global___VariableComparison.ValueType
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        comparison: Global___VariableComparison.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ComparedVariable: _TypeAlias = ComparedVariable  # noqa: Y015
 
 @_typing.final
 class WatchDeploymentRequest(_message.Message):

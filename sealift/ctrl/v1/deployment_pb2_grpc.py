@@ -56,6 +56,11 @@ class DeploymentServiceStub:
                 request_serializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.ListDeploymentsRequest.SerializeToString,
                 response_deserializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.ListDeploymentsResponse.FromString,
                 _registered_method=True)
+        self.CompareDeployments = channel.unary_unary(
+                '/sealift.ctrl.v1.DeploymentService/CompareDeployments',
+                request_serializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.CompareDeploymentsRequest.SerializeToString,
+                response_deserializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.CompareDeploymentsResponse.FromString,
+                _registered_method=True)
         self.WatchDeployment = channel.unary_stream(
                 '/sealift.ctrl.v1.DeploymentService/WatchDeployment',
                 request_serializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.WatchDeploymentRequest.SerializeToString,
@@ -129,6 +134,14 @@ class DeploymentServiceServicer:
 
     def ListDeployments(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompareDeployments(self, request, context):
+        """Two deployments of a project and how their variables differ, without any value. InvalidArgument if they are of
+        different projects.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -220,6 +233,11 @@ def add_DeploymentServiceServicer_to_server(servicer, server):
                     servicer.ListDeployments,
                     request_deserializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.ListDeploymentsRequest.FromString,
                     response_serializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.ListDeploymentsResponse.SerializeToString,
+            ),
+            'CompareDeployments': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompareDeployments,
+                    request_deserializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.CompareDeploymentsRequest.FromString,
+                    response_serializer=sealift_dot_ctrl_dot_v1_dot_deployment__pb2.CompareDeploymentsResponse.SerializeToString,
             ),
             'WatchDeployment': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchDeployment,
@@ -376,6 +394,33 @@ class DeploymentService:
             '/sealift.ctrl.v1.DeploymentService/ListDeployments',
             sealift_dot_ctrl_dot_v1_dot_deployment__pb2.ListDeploymentsRequest.SerializeToString,
             sealift_dot_ctrl_dot_v1_dot_deployment__pb2.ListDeploymentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompareDeployments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sealift.ctrl.v1.DeploymentService/CompareDeployments',
+            sealift_dot_ctrl_dot_v1_dot_deployment__pb2.CompareDeploymentsRequest.SerializeToString,
+            sealift_dot_ctrl_dot_v1_dot_deployment__pb2.CompareDeploymentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

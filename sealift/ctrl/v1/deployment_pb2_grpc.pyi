@@ -40,6 +40,10 @@ class DeploymentServiceStub:
     GetLogs: _grpc.UnaryStreamMultiCallable[_log_pb2.GetLogsRequest, _log_pb2.GetLogsResponse]
     """What the deployment's instances print: history, and with follow what comes."""
     ListDeployments: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.ListDeploymentsRequest, _deployment_pb2.ListDeploymentsResponse]
+    CompareDeployments: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.CompareDeploymentsRequest, _deployment_pb2.CompareDeploymentsResponse]
+    """Two deployments of a project and how their variables differ, without any value. InvalidArgument if they are of
+    different projects.
+    """
     WatchDeployment: _grpc.UnaryStreamMultiCallable[_deployment_pb2.WatchDeploymentRequest, _deployment_pb2.WatchDeploymentResponse]
     """The whole deployment immediately and after every change; ends after a terminal status."""
     CancelDeployment: _grpc.UnaryUnaryMultiCallable[_deployment_pb2.CancelDeploymentRequest, _deployment_pb2.CancelDeploymentResponse]
@@ -75,6 +79,10 @@ class DeploymentServiceAsyncStub(DeploymentServiceStub):
     GetLogs: _aio.UnaryStreamMultiCallable[_log_pb2.GetLogsRequest, _log_pb2.GetLogsResponse]  # type: ignore[assignment]
     """What the deployment's instances print: history, and with follow what comes."""
     ListDeployments: _aio.UnaryUnaryMultiCallable[_deployment_pb2.ListDeploymentsRequest, _deployment_pb2.ListDeploymentsResponse]  # type: ignore[assignment]
+    CompareDeployments: _aio.UnaryUnaryMultiCallable[_deployment_pb2.CompareDeploymentsRequest, _deployment_pb2.CompareDeploymentsResponse]  # type: ignore[assignment]
+    """Two deployments of a project and how their variables differ, without any value. InvalidArgument if they are of
+    different projects.
+    """
     WatchDeployment: _aio.UnaryStreamMultiCallable[_deployment_pb2.WatchDeploymentRequest, _deployment_pb2.WatchDeploymentResponse]  # type: ignore[assignment]
     """The whole deployment immediately and after every change; ends after a terminal status."""
     CancelDeployment: _aio.UnaryUnaryMultiCallable[_deployment_pb2.CancelDeploymentRequest, _deployment_pb2.CancelDeploymentResponse]  # type: ignore[assignment]
@@ -131,6 +139,16 @@ class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _deployment_pb2.ListDeploymentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_deployment_pb2.ListDeploymentsResponse, _abc.Awaitable[_deployment_pb2.ListDeploymentsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def CompareDeployments(
+        self,
+        request: _deployment_pb2.CompareDeploymentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deployment_pb2.CompareDeploymentsResponse, _abc.Awaitable[_deployment_pb2.CompareDeploymentsResponse]]:
+        """Two deployments of a project and how their variables differ, without any value. InvalidArgument if they are of
+        different projects.
+        """
 
     @_abc_1.abstractmethod
     def WatchDeployment(

@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from sealift.ctrl.v1 import options_pb2 as sealift_dot_ctrl_dot_v1_dot_options__pb2
+from sealift.ctrl.v1 import usage_pb2 as sealift_dot_ctrl_dot_v1_dot_usage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsealift/ctrl/v1/stats.proto\x12\x0fsealift.ctrl.v1\x1a\x1dsealift/ctrl/v1/options.proto\"r\n\x0cStatusCounts\x12\x12\n\nstatus_1xx\x18\x01 \x01(\x04\x12\x12\n\nstatus_2xx\x18\x02 \x01(\x04\x12\x12\n\nstatus_3xx\x18\x03 \x01(\x04\x12\x12\n\nstatus_4xx\x18\x04 \x01(\x04\x12\x12\n\nstatus_5xx\x18\x05 \x01(\x04\"0\n\x0cLatencyCount\x12\x0e\n\x06\x62ucket\x18\x01 \x01(\r\x12\x10\n\x08requests\x18\x02 \x01(\x04\"\xd6\x01\n\rAccessFigures\x12*\n\x03\x61pp\x18\x01 \x01(\x0b\x32\x1d.sealift.ctrl.v1.StatusCounts\x12.\n\x07ingress\x18\x02 \x01(\x0b\x32\x1d.sealift.ctrl.v1.StatusCounts\x12\x12\n\nunanswered\x18\x03 \x01(\x04\x12\x10\n\x08\x62ytes_in\x18\x04 \x01(\x04\x12\x11\n\tbytes_out\x18\x05 \x01(\x04\x12\x30\n\tlatencies\x18\x06 \x03(\x0b\x32\x1d.sealift.ctrl.v1.LatencyCount\"\xc7\x01\n\x0fGetStatsRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12#\n\x10\x65nvironment_slug\x18\x02 \x01(\tB\x04\x88\xb5\x18\x01H\x00\x88\x01\x01\x12 \n\rdeployment_id\x18\x03 \x01(\tB\x04\x88\xb5\x18\x01H\x01\x88\x01\x01\x12\r\n\x05since\x18\x04 \x01(\x03\x12\r\n\x05until\x18\x05 \x01(\x03\x12\x0e\n\x06points\x18\x06 \x01(\x08\x42\x13\n\x11_environment_slugB\x10\n\x0e_deployment_id\"\xc1\x01\n\x10GetStatsResponse\x12\r\n\x05since\x18\x01 \x01(\x03\x12\r\n\x05until\x18\x02 \x01(\x03\x12\x0e\n\x06step_s\x18\x03 \x01(\r\x12\x35\n\x0b\x64\x65ployments\x18\x04 \x03(\x0b\x32 .sealift.ctrl.v1.DeploymentStats\x12%\n\x05total\x18\x05 \x01(\x0b\x32\x16.sealift.ctrl.v1.Stats\x12\x10\n\x08left_out\x18\x06 \x01(\r\x12\x0f\n\x07notices\x18\x07 \x03(\t\"\xa7\x01\n\x0f\x44\x65ploymentStats\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x18\n\x10\x65nvironment_slug\x18\x02 \x01(\t\x12\x0f\n\x07is_live\x18\x03 \x01(\x08\x12%\n\x05total\x18\x04 \x01(\x0b\x32\x16.sealift.ctrl.v1.Stats\x12+\n\x06points\x18\x05 \x03(\x0b\x32\x1b.sealift.ctrl.v1.StatsPoint\":\n\nStatsPoint\x12\n\n\x02\x61t\x18\x01 \x01(\x03\x12\x10\n\x08requests\x18\x02 \x01(\x04\x12\x0e\n\x06\x65rrors\x18\x03 \x01(\x04\"\x9f\x02\n\x05Stats\x12\x10\n\x08requests\x18\x01 \x01(\x04\x12*\n\x03\x61pp\x18\x02 \x01(\x0b\x32\x1d.sealift.ctrl.v1.StatusCounts\x12.\n\x07ingress\x18\x03 \x01(\x0b\x32\x1d.sealift.ctrl.v1.StatusCounts\x12\x12\n\nunanswered\x18\x04 \x01(\x04\x12\x10\n\x08\x62ytes_in\x18\x05 \x01(\x04\x12\x11\n\tbytes_out\x18\x06 \x01(\x04\x12\x0f\n\x07known_s\x18\x07 \x01(\x01\x12\x13\n\x06p50_us\x18\x08 \x01(\x04H\x00\x88\x01\x01\x12\x13\n\x06p90_us\x18\t \x01(\x04H\x01\x88\x01\x01\x12\x13\n\x06p99_us\x18\n \x01(\x04H\x02\x88\x01\x01\x42\t\n\x07_p50_usB\t\n\x07_p90_usB\t\n\x07_p99_us2i\n\x0cStatsService\x12Y\n\x08GetStats\x12 .sealift.ctrl.v1.GetStatsRequest\x1a!.sealift.ctrl.v1.GetStatsResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsealift/ctrl/v1/stats.proto\x12\x0fsealift.ctrl.v1\x1a\x1dsealift/ctrl/v1/options.proto\x1a\x1bsealift/ctrl/v1/usage.proto\"r\n\x0cStatusCounts\x12\x12\n\nstatus_1xx\x18\x01 \x01(\x04\x12\x12\n\nstatus_2xx\x18\x02 \x01(\x04\x12\x12\n\nstatus_3xx\x18\x03 \x01(\x04\x12\x12\n\nstatus_4xx\x18\x04 \x01(\x04\x12\x12\n\nstatus_5xx\x18\x05 \x01(\x04\"0\n\x0cLatencyCount\x12\x0e\n\x06\x62ucket\x18\x01 \x01(\r\x12\x10\n\x08requests\x18\x02 \x01(\x04\"\xd6\x01\n\rAccessFigures\x12*\n\x03\x61pp\x18\x01 \x01(\x0b\x32\x1d.sealift.ctrl.v1.StatusCounts\x12.\n\x07ingress\x18\x02 \x01(\x0b\x32\x1d.sealift.ctrl.v1.StatusCounts\x12\x12\n\nunanswered\x18\x03 \x01(\x04\x12\x10\n\x08\x62ytes_in\x18\x04 \x01(\x04\x12\x11\n\tbytes_out\x18\x05 \x01(\x04\x12\x30\n\tlatencies\x18\x06 \x03(\x0b\x32\x1d.sealift.ctrl.v1.LatencyCount\"\xc7\x01\n\x0fGetStatsRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12#\n\x10\x65nvironment_slug\x18\x02 \x01(\tB\x04\x88\xb5\x18\x01H\x00\x88\x01\x01\x12 \n\rdeployment_id\x18\x03 \x01(\tB\x04\x88\xb5\x18\x01H\x01\x88\x01\x01\x12\r\n\x05since\x18\x04 \x01(\x03\x12\r\n\x05until\x18\x05 \x01(\x03\x12\x0e\n\x06points\x18\x06 \x01(\x08\x42\x13\n\x11_environment_slugB\x10\n\x0e_deployment_id\"\xc1\x01\n\x10GetStatsResponse\x12\r\n\x05since\x18\x01 \x01(\x03\x12\r\n\x05until\x18\x02 \x01(\x03\x12\x0e\n\x06step_s\x18\x03 \x01(\r\x12\x35\n\x0b\x64\x65ployments\x18\x04 \x03(\x0b\x32 .sealift.ctrl.v1.DeploymentStats\x12%\n\x05total\x18\x05 \x01(\x0b\x32\x16.sealift.ctrl.v1.Stats\x12\x10\n\x08left_out\x18\x06 \x01(\r\x12\x0f\n\x07notices\x18\x07 \x03(\t\"\xa7\x01\n\x0f\x44\x65ploymentStats\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x18\n\x10\x65nvironment_slug\x18\x02 \x01(\t\x12\x0f\n\x07is_live\x18\x03 \x01(\x08\x12%\n\x05total\x18\x04 \x01(\x0b\x32\x16.sealift.ctrl.v1.Stats\x12+\n\x06points\x18\x05 \x03(\x0b\x32\x1b.sealift.ctrl.v1.StatsPoint\":\n\nStatsPoint\x12\n\n\x02\x61t\x18\x01 \x01(\x03\x12\x10\n\x08requests\x18\x02 \x01(\x04\x12\x0e\n\x06\x65rrors\x18\x03 \x01(\x04\"\x9f\x02\n\x05Stats\x12\x10\n\x08requests\x18\x01 \x01(\x04\x12*\n\x03\x61pp\x18\x02 \x01(\x0b\x32\x1d.sealift.ctrl.v1.StatusCounts\x12.\n\x07ingress\x18\x03 \x01(\x0b\x32\x1d.sealift.ctrl.v1.StatusCounts\x12\x12\n\nunanswered\x18\x04 \x01(\x04\x12\x10\n\x08\x62ytes_in\x18\x05 \x01(\x04\x12\x11\n\tbytes_out\x18\x06 \x01(\x04\x12\x0f\n\x07known_s\x18\x07 \x01(\x01\x12\x13\n\x06p50_us\x18\x08 \x01(\x04H\x00\x88\x01\x01\x12\x13\n\x06p90_us\x18\t \x01(\x04H\x01\x88\x01\x01\x12\x13\n\x06p99_us\x18\n \x01(\x04H\x02\x88\x01\x01\x42\t\n\x07_p50_usB\t\n\x07_p90_usB\t\n\x07_p99_us2\xc4\x01\n\x0cStatsService\x12Y\n\x08GetStats\x12 .sealift.ctrl.v1.GetStatsRequest\x1a!.sealift.ctrl.v1.GetStatsResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x03\x12Y\n\x08GetUsage\x12 .sealift.ctrl.v1.GetUsageRequest\x1a!.sealift.ctrl.v1.GetUsageResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,22 +41,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTATSREQUEST'].fields_by_name['deployment_id']._serialized_options = b'\210\265\030\001'
   _globals['_STATSSERVICE'].methods_by_name['GetStats']._loaded_options = None
   _globals['_STATSSERVICE'].methods_by_name['GetStats']._serialized_options = b'\212\265\030\004\010\002\020\003'
-  _globals['_STATUSCOUNTS']._serialized_start=79
-  _globals['_STATUSCOUNTS']._serialized_end=193
-  _globals['_LATENCYCOUNT']._serialized_start=195
-  _globals['_LATENCYCOUNT']._serialized_end=243
-  _globals['_ACCESSFIGURES']._serialized_start=246
-  _globals['_ACCESSFIGURES']._serialized_end=460
-  _globals['_GETSTATSREQUEST']._serialized_start=463
-  _globals['_GETSTATSREQUEST']._serialized_end=662
-  _globals['_GETSTATSRESPONSE']._serialized_start=665
-  _globals['_GETSTATSRESPONSE']._serialized_end=858
-  _globals['_DEPLOYMENTSTATS']._serialized_start=861
-  _globals['_DEPLOYMENTSTATS']._serialized_end=1028
-  _globals['_STATSPOINT']._serialized_start=1030
-  _globals['_STATSPOINT']._serialized_end=1088
-  _globals['_STATS']._serialized_start=1091
-  _globals['_STATS']._serialized_end=1378
-  _globals['_STATSSERVICE']._serialized_start=1380
-  _globals['_STATSSERVICE']._serialized_end=1485
+  _globals['_STATSSERVICE'].methods_by_name['GetUsage']._loaded_options = None
+  _globals['_STATSSERVICE'].methods_by_name['GetUsage']._serialized_options = b'\212\265\030\004\010\002\020\003'
+  _globals['_STATUSCOUNTS']._serialized_start=108
+  _globals['_STATUSCOUNTS']._serialized_end=222
+  _globals['_LATENCYCOUNT']._serialized_start=224
+  _globals['_LATENCYCOUNT']._serialized_end=272
+  _globals['_ACCESSFIGURES']._serialized_start=275
+  _globals['_ACCESSFIGURES']._serialized_end=489
+  _globals['_GETSTATSREQUEST']._serialized_start=492
+  _globals['_GETSTATSREQUEST']._serialized_end=691
+  _globals['_GETSTATSRESPONSE']._serialized_start=694
+  _globals['_GETSTATSRESPONSE']._serialized_end=887
+  _globals['_DEPLOYMENTSTATS']._serialized_start=890
+  _globals['_DEPLOYMENTSTATS']._serialized_end=1057
+  _globals['_STATSPOINT']._serialized_start=1059
+  _globals['_STATSPOINT']._serialized_end=1117
+  _globals['_STATS']._serialized_start=1120
+  _globals['_STATS']._serialized_end=1407
+  _globals['_STATSSERVICE']._serialized_start=1410
+  _globals['_STATSSERVICE']._serialized_end=1606
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from sealift.ctrl.v1 import stats_pb2 as sealift_dot_ctrl_dot_v1_dot_stats__pb2
+from sealift.ctrl.v1 import usage_pb2 as sealift_dot_ctrl_dot_v1_dot_usage__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -26,8 +27,8 @@ if _version_not_supported:
 
 
 class StatsServiceStub:
-    """Access figures: how many requests deployments got and how they were answered, as the ingress counted them. A request
-    is counted when it ends, a websocket or another stream too.
+    """Figures of a project. Access figures: how many requests deployments got and how they were answered, as the ingress counted
+    them. A request is counted when it ends, a websocket or another stream too. Usage: what instances used of their machines.
     """
 
     def __init__(self, channel):
@@ -41,15 +42,27 @@ class StatsServiceStub:
                 request_serializer=sealift_dot_ctrl_dot_v1_dot_stats__pb2.GetStatsRequest.SerializeToString,
                 response_deserializer=sealift_dot_ctrl_dot_v1_dot_stats__pb2.GetStatsResponse.FromString,
                 _registered_method=True)
+        self.GetUsage = channel.unary_unary(
+                '/sealift.ctrl.v1.StatsService/GetUsage',
+                request_serializer=sealift_dot_ctrl_dot_v1_dot_usage__pb2.GetUsageRequest.SerializeToString,
+                response_deserializer=sealift_dot_ctrl_dot_v1_dot_usage__pb2.GetUsageResponse.FromString,
+                _registered_method=True)
 
 
 class StatsServiceServicer:
-    """Access figures: how many requests deployments got and how they were answered, as the ingress counted them. A request
-    is counted when it ends, a websocket or another stream too.
+    """Figures of a project. Access figures: how many requests deployments got and how they were answered, as the ingress counted
+    them. A request is counted when it ends, a websocket or another stream too. Usage: what instances used of their machines.
     """
 
     def GetStats(self, request, context):
         """Figures of at most 30 days, of a project, one of its environments or one of its deployments.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUsage(self, request, context):
+        """Usage of at most 400 days, of a project, one of its environments or one of its deployments.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -63,6 +76,11 @@ def add_StatsServiceServicer_to_server(servicer, server):
                     request_deserializer=sealift_dot_ctrl_dot_v1_dot_stats__pb2.GetStatsRequest.FromString,
                     response_serializer=sealift_dot_ctrl_dot_v1_dot_stats__pb2.GetStatsResponse.SerializeToString,
             ),
+            'GetUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsage,
+                    request_deserializer=sealift_dot_ctrl_dot_v1_dot_usage__pb2.GetUsageRequest.FromString,
+                    response_serializer=sealift_dot_ctrl_dot_v1_dot_usage__pb2.GetUsageResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'sealift.ctrl.v1.StatsService', rpc_method_handlers)
@@ -72,8 +90,8 @@ def add_StatsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class StatsService:
-    """Access figures: how many requests deployments got and how they were answered, as the ingress counted them. A request
-    is counted when it ends, a websocket or another stream too.
+    """Figures of a project. Access figures: how many requests deployments got and how they were answered, as the ingress counted
+    them. A request is counted when it ends, a websocket or another stream too. Usage: what instances used of their machines.
     """
 
     @staticmethod
@@ -93,6 +111,33 @@ class StatsService:
             '/sealift.ctrl.v1.StatsService/GetStats',
             sealift_dot_ctrl_dot_v1_dot_stats__pb2.GetStatsRequest.SerializeToString,
             sealift_dot_ctrl_dot_v1_dot_stats__pb2.GetStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sealift.ctrl.v1.StatsService/GetUsage',
+            sealift_dot_ctrl_dot_v1_dot_usage__pb2.GetUsageRequest.SerializeToString,
+            sealift_dot_ctrl_dot_v1_dot_usage__pb2.GetUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

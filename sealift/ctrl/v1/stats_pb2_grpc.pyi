@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from sealift.ctrl.v1 import stats_pb2 as _stats_pb2
+from sealift.ctrl.v1 import usage_pb2 as _usage_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -27,8 +28,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class StatsServiceStub:
-    """Access figures: how many requests deployments got and how they were answered, as the ingress counted them. A request
-    is counted when it ends, a websocket or another stream too.
+    """Figures of a project. Access figures: how many requests deployments got and how they were answered, as the ingress counted
+    them. A request is counted when it ends, a websocket or another stream too. Usage: what instances used of their machines.
     """
 
     @_typing.overload
@@ -37,20 +38,24 @@ class StatsServiceStub:
     def __new__(cls, channel: _aio.Channel) -> StatsServiceAsyncStub: ...
     GetStats: _grpc.UnaryUnaryMultiCallable[_stats_pb2.GetStatsRequest, _stats_pb2.GetStatsResponse]
     """Figures of at most 30 days, of a project, one of its environments or one of its deployments."""
+    GetUsage: _grpc.UnaryUnaryMultiCallable[_usage_pb2.GetUsageRequest, _usage_pb2.GetUsageResponse]
+    """Usage of at most 400 days, of a project, one of its environments or one of its deployments."""
 
 @_typing.type_check_only
 class StatsServiceAsyncStub(StatsServiceStub):
-    """Access figures: how many requests deployments got and how they were answered, as the ingress counted them. A request
-    is counted when it ends, a websocket or another stream too.
+    """Figures of a project. Access figures: how many requests deployments got and how they were answered, as the ingress counted
+    them. A request is counted when it ends, a websocket or another stream too. Usage: what instances used of their machines.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetStats: _aio.UnaryUnaryMultiCallable[_stats_pb2.GetStatsRequest, _stats_pb2.GetStatsResponse]  # type: ignore[assignment]
     """Figures of at most 30 days, of a project, one of its environments or one of its deployments."""
+    GetUsage: _aio.UnaryUnaryMultiCallable[_usage_pb2.GetUsageRequest, _usage_pb2.GetUsageResponse]  # type: ignore[assignment]
+    """Usage of at most 400 days, of a project, one of its environments or one of its deployments."""
 
 class StatsServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Access figures: how many requests deployments got and how they were answered, as the ingress counted them. A request
-    is counted when it ends, a websocket or another stream too.
+    """Figures of a project. Access figures: how many requests deployments got and how they were answered, as the ingress counted
+    them. A request is counted when it ends, a websocket or another stream too. Usage: what instances used of their machines.
     """
 
     @_abc_1.abstractmethod
@@ -60,5 +65,13 @@ class StatsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_stats_pb2.GetStatsResponse, _abc.Awaitable[_stats_pb2.GetStatsResponse]]:
         """Figures of at most 30 days, of a project, one of its environments or one of its deployments."""
+
+    @_abc_1.abstractmethod
+    def GetUsage(
+        self,
+        request: _usage_pb2.GetUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_usage_pb2.GetUsageResponse, _abc.Awaitable[_usage_pb2.GetUsageResponse]]:
+        """Usage of at most 400 days, of a project, one of its environments or one of its deployments."""
 
 def add_StatsServiceServicer_to_server(servicer: StatsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,6 +1,5 @@
 """The kinds of change that the api sends: what runs, what is routed, what TLS needs. `PRODUCERS` is the registry."""
 
-import json
 from collections.abc import Callable, Iterator
 
 from sqlalchemy import Connection
@@ -9,13 +8,12 @@ from pkg.certificates import queries as certificates
 from pkg.certificates.model import Certificate, ChallengeRow
 from pkg.deployments import queries as deployments
 from pkg.deployments.addresses import hostnames_of, main_hostname, own_hostname
-from pkg.deployments.model import Deployment
 from pkg.deployments.settings import from_json
 from pkg.deployments.status import Source
+from pkg.deployments.variables import opened_snapshot
 from pkg.desired.capabilities import CERTIFICATE, CHALLENGE, ROUTE, TOPOLOGY
 from pkg.desired.route import DeploymentTarget, Route, Target
 from pkg.environments import queries as environments
-from pkg.environments.model import Environment
 from pkg.errors import Internal
 from pkg.hostnames import Sticky
 from pkg.images import ImageRef
@@ -25,7 +23,7 @@ from pkg.regions import queries as regions
 from pkg.regions.queries import TopologyRow
 from pkg.routes import queries as routes
 from pkg.routes.queries import RouteRow
-from pkg.secrets import AssociatedData, Vault
+from pkg.secrets import AssociatedData
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.api.feed.producer import Producer, Rendering
 from svc.api.requests import settings
@@ -69,7 +67,7 @@ class Topologies:
             environment_id=deployment.environment_id,
             image_ref=row.image_ref,
             settings=settings.render(wanted),
-            variables={} if row.stopped else _variables(self._rendering.vault, environment, deployment),
+            variables=({} if row.stopped else opened_snapshot(self._rendering.vault, environment.data_key, deployment)),
             plain_variables=[] if row.stopped else deployment.plain_variables_json,
             stopped=row.stopped,
             traceparent=deployment.traceparent,
@@ -165,15 +163,6 @@ class Challenges:
 def _challenge(row: ChallengeRow) -> pb.WatchDesiredStateResponse:
     message = pb.Challenge(token=row.token, hostname=row.hostname, key_authorization=row.value)
     return pb.WatchDesiredStateResponse(challenge=message)
-
-
-def _variables(vault: Vault, environment: Environment, deployment: Deployment) -> dict[str, str]:
-    if deployment.variables_sealed is None:
-        return {}
-    opened = vault.open(
-        environment.data_key, deployment.variables_sealed, AssociatedData.deployment_variables(deployment.id)
-    )
-    return {str(name): str(value) for name, value in json.loads(opened).items()}
 
 
 def _route(row: RouteRow) -> pb.WatchDesiredStateResponse:

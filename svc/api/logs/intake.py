@@ -15,7 +15,7 @@ MAX_BATCHES = 500
 MAX_RESUME_CHARS = 4096
 MAX_NAME_CHARS = 253
 _MAX = 2**63 - 1  # what a store holds
-_SOURCE = re.compile(r"[a-z0-9]{1,64}")
+SOURCE_FORM = re.compile(r"[a-z0-9]{1,64}")
 _STREAMS = {
     pb.LOG_STREAM_STDOUT: LogStream.STDOUT,
     pb.LOG_STREAM_STDERR: LogStream.STDERR,
@@ -32,7 +32,7 @@ def batches(request: pb.ReportLogsRequest) -> list[SourceLines]:
 def _batch(field: str, batch: pb.LogBatch, region: str) -> SourceLines:
     if not is_id("dep", batch.deployment_id):
         raise InvalidArgument(f"{field}.deployment_id", f"{shown(batch.deployment_id)} is not a deployment id")
-    if not _SOURCE.fullmatch(batch.source_id):
+    if not SOURCE_FORM.fullmatch(batch.source_id):
         raise InvalidArgument(f"{field}.source_id", f"{shown(batch.source_id)}: expected 1 to 64 of a-z 0-9")
     instance_id = check_text(f"{field}.instance_id", batch.instance_id, min_chars=1, max_chars=MAX_NAME_CHARS)
     resume = check_text(f"{field}.resume", batch.resume, max_chars=MAX_RESUME_CHARS)

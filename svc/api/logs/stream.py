@@ -1,5 +1,6 @@
 """The stream of a deployment's log: history, then what comes."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pkg.telemetry import AppLine, LogTelemetry, SourceHead
 from sealift.ctrl.v1 import log_pb2 as pb
 from svc.api.logs.cursor import LogCursor
 from svc.api.logs.reading import LogReader, messages
-from svc.api.logs.sharing import IsOver, SharedLines, SharedLog, SharedLogs
+from svc.api.logs.sharing import RECHECK_S, IsOver, SharedLines, SharedLog, SharedLogs
 from svc.api.requests.checks import check_no_nul, check_range
 
 MAX_TAIL = 1000
@@ -28,6 +29,7 @@ class LogQuery:
     after: LogCursor | None
     instance_ids: tuple[str, ...]
     line_cursors: bool
+    until_replaced: bool
 
     @property
     def wants_all(self) -> bool:
@@ -52,7 +54,34 @@ def log_query(request: pb.GetLogsRequest) -> LogQuery:
         after=LogCursor.parse(request.after) if request.after else None,
         instance_ids=tuple(request.instance_ids),
         line_cursors=request.line_cursors,
+        until_replaced=request.follow and request.until_replaced,
     )
+
+
+async def until(responses: AsyncGenerator[pb.GetLogsResponse], is_ended: IsOver) -> AsyncGenerator[pb.GetLogsResponse]:
+    """The responses until they end or `is_ended` says so, which is asked every `RECHECK_S`, by each follower.
+
+    The caller closes `responses`.
+    """
+    clock = asyncio.get_running_loop().time
+    due = clock() + RECHECK_S
+    upcoming = asyncio.ensure_future(anext(responses, None))
+    try:
+        while True:
+            await asyncio.wait({upcoming}, timeout=max(0.0, due - clock()))
+            if upcoming.done():
+                response = upcoming.result()
+                if response is None:
+                    return
+                yield response
+                upcoming = asyncio.ensure_future(anext(responses, None))
+            if clock() >= due:
+                if await is_ended():
+                    return
+                due = clock() + RECHECK_S
+    finally:
+        upcoming.cancel()
+        await asyncio.gather(upcoming, return_exceptions=True)
 
 
 async def stream(

@@ -59,15 +59,17 @@ def environment_by_slug(connection: Connection, of: Project, slug: str, *, field
     return found
 
 
-def deployment(connection: Connection, workspace_id: str, deployment_id: str) -> Deployment:
-    """The deployment, or NotFound `deployment.not_found`."""
-    check_id("deployment_id", "dep", deployment_id)
+def deployment(
+    connection: Connection, workspace_id: str, deployment_id: str, *, field: str = "deployment_id"
+) -> Deployment:
+    """The deployment, or NotFound `deployment.not_found` that names the field."""
+    check_id(field, "dep", deployment_id)
     found = deployments.get(connection, deployment_id, workspace_id=workspace_id)
     if found is None or found.deleted_at is not None:
         raise NotFound(
             "deployment.not_found",
             f"{_missing('deployment', deployment_id, found)}: `sealift ls` lists yours.",
-            field="deployment_id",
+            field=field,
         )
     return found
 

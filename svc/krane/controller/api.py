@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import grpc.aio
 
 from sealift.ctrl.v1 import cluster_pb2 as pb
-from sealift.ctrl.v1 import cluster_pb2_grpc, log_pb2
+from sealift.ctrl.v1 import cluster_pb2_grpc, log_pb2, usage_pb2
 
 DEADLINE_S = 10.0
 _OPTIONS = (
@@ -63,6 +63,10 @@ class ClusterApi:
     async def report_access(self, request: pb.ReportAccessRequest) -> None:
         """Idempotent: of a report's revisions the highest counts."""
         await self._stub.ReportAccess(request, metadata=self._metadata, timeout=DEADLINE_S)
+
+    async def report_usage(self, request: usage_pb2.ReportUsageRequest) -> None:
+        """Idempotent: of a series' reports the highest number counts."""
+        await self._stub.ReportUsage(request, metadata=self._metadata, timeout=DEADLINE_S)
 
     async def report_logs(self, request: log_pb2.ReportLogsRequest) -> log_pb2.ReportLogsResponse:
         """Stores lines of apps. Idempotent: lines that are stored change nothing."""

@@ -199,7 +199,9 @@ class DeploymentReconciler:
         self.observed.set()
         if found:
             for ref in found:
-                deps.logs.seen(await deps.runtime.observe(self.deployment_id, ref.replica))
+                seen = await deps.runtime.observe(self.deployment_id, ref.replica)
+                deps.logs.seen(seen)
+                deps.usage.seen(seen)
             await self._draining.wait_unlisted()
             await self._draining.delete(found)
         for instance in list(self.instances.values()):

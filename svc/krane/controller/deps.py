@@ -11,6 +11,7 @@ from svc.krane.controller.endpoints import Endpoints
 from svc.krane.controller.log_shipping import LogShipping
 from svc.krane.controller.releases import Releases
 from svc.krane.controller.reports import Reporter
+from svc.krane.controller.usage_reports import UsageReports
 from svc.krane.ingress.port import Ingress
 from svc.krane.metrics import KraneMetrics
 from svc.krane.runtime.port import Runtime
@@ -25,7 +26,7 @@ class KraneDeps:
 
     Attributes:
         endpoints: reports the endpoints of instances to the ingress; `ingress` is for everything else.
-        logs: told of every instance that was observed.
+        logs, usage: told of every instance that was observed.
         engine_found: set once the runtime has answered in this process; it is not called before.
         stop_grace_s: how long an app may take to stop before it is killed.
         drain_s: how long requests under way have before an instance ends beside which others serve.
@@ -39,6 +40,7 @@ class KraneDeps:
     reporter: Reporter
     releases: Releases
     logs: LogShipping
+    usage: UsageReports
     desired: DesiredState
     engine_found: asyncio.Event
     tracing: Tracing

@@ -93,6 +93,7 @@ class ReplicaReconciler:
             self._publisher.publish(instance, rule.port)
             return Result(self._replacement_due_s(instance))
         self._deps.logs.seen(instance.seen)
+        self._deps.usage.seen(instance.seen)
         self._mark_observed(instance, rule)
         await self._judge(instance, rule)
         self._publisher.publish(instance, rule.port)

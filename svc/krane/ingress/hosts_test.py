@@ -169,6 +169,19 @@ async def test_hsts_is_sent_by_https_only(strict: IngressHarness, app: RawApp) -
     assert (await get_tls(strict, COVERED, "/own")).all("strict-transport-security") == [own]
 
 
+async def test_hsts_is_in_replies_of_the_ingress(strict: IngressHarness, app: RawApp) -> None:
+    """An app that answers nonsense, and a name with a certificate and no route: once, and by HTTPS only."""
+    app.on("/nonsense", b"nonsense\r\n\r\n")
+    replies = [await get_tls(strict, COVERED, "/nonsense")]
+    strict.ingress.set_routes(routes_to({PLAIN: "dep_a"}), 2)
+    assert await strict.ingress.wait_version(2, WAIT_S) == Applied(2, [])
+    replies.append(await get_tls(strict, COVERED))
+    assert [one.status for one in replies] == [502, 404]
+    for reply in replies:
+        assert reply.all("strict-transport-security") == [f"max-age={YEAR_S}".encode()]
+    assert (await get(strict, UNROUTED)).all("strict-transport-security") == []
+
+
 async def test_neither_by_default(up: IngressHarness, app: RawApp) -> None:
     """A certificate alone changes nothing of plain HTTP."""
     await serve(up, app, 1)

@@ -154,7 +154,9 @@ def _connection_manager(spec: ListenerSpec, *, is_trusted: bool, is_tls: bool = 
             request_headers_timeout=f"{REQUEST_HEADERS_TIMEOUT_S}s",
             stream_idle_timeout=f"{STREAM_IDLE_S}s",
             common_http_protocol_options={"idle_timeout": f"{STREAM_IDLE_S}s", "max_headers_count": MAX_HEADERS},
-            local_reply_config=local_reply_config(spec.api.hostname if spec.api else ""),
+            local_reply_config=local_reply_config(
+                spec.api.hostname if spec.api else "", spec.tls.hsts_max_age_s if spec.tls and is_tls else 0
+            ),
             access_log=[*access_stats(), *_access_logs(spec.access_log)],
         ),
     }

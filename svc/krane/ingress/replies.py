@@ -188,13 +188,15 @@ API_HTTPS_ONLY = Reply(
 OTHER = Reply("ingress.refused", "the ingress did not pass the request on", _CAUSE, has_id=False)
 
 
-def local_reply_config(api_hostname: str = "") -> JsonDict:
+def local_reply_config(api_hostname: str = "", hsts_max_age_s: int = 0) -> JsonDict:
     """The replies by what happened; the first that fits is taken.
 
     The answers of routes themselves (redirects, challenges) have a status below 400 and pass as they are.
 
     Args:
         api_hostname: of the api behind this ingress; "": there is none.
+        hsts_max_age_s: of the Strict-Transport-Security header, where all requests come by HTTPS; 0: none is sent.
+            Routes add it, too (`resources.route_table`), but a request may have none.
     """
     is_api = _header(":authority", {"safe_regex": {"regex": rf"(?i){re.escape(api_hostname)}\.?(:[0-9]*)?"}})
     of_api = [
@@ -225,7 +227,12 @@ def local_reply_config(api_hostname: str = "") -> JsonDict:
         (_status(403), BAD_REQUEST),  # the only filter that refuses looks at the Host header
         (_status(400, "GE"), OTHER),
     ]
-    return {"mappers": [one for filter_, reply in by_cause for one in _mappers(filter_, reply)]}
+    mappers = [one for filter_, reply in by_cause for one in _mappers(filter_, reply)]
+    if hsts_max_age_s:
+        header = {"key": "strict-transport-security", "value": f"max-age={hsts_max_age_s}"}
+        for mapper in mappers:
+            mapper["headers_to_add"].append({"header": header, "append_action": "ADD_IF_ABSENT"})
+    return {"mappers": mappers}
 
 
 # What the client takes: a browser names text/html, what wants JSON names that, first of all if it takes pages as well.

@@ -24,6 +24,7 @@ from svc.krane.runtime.port import (
     InstanceEvent,
     InstanceRef,
     InstanceStatus,
+    InstanceUsage,
     LogRecord,
     Observation,
     Output,
@@ -362,6 +363,36 @@ class RuntimeContract:
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
+
+    async def test_what_runs_is_measured(self, rig: RuntimeRig) -> None:
+        """Promise: CPU and memory of each instance that runs are known, and grow as it works; of no other one."""
+        spec = rig.spec()
+        seen = await running(rig.runtime, spec)
+        other = rig.make("inst_other")
+        await other.open()
+
+        async def measured() -> InstanceUsage | None:
+            found = [one for one in await rig.runtime.usage() if one.memory_bytes and one.cpu_ns is not None]
+            return found[0] if found else None
+
+        first = await eventually(measured)
+        assert (first.name, first.uid, first.deployment_id) == (seen.name, seen.uid, spec.deployment_id)
+        assert 0 < first.memory_bytes <= spec.memory_mib << 20
+
+        async def has_worked() -> InstanceUsage | None:
+            await ask(seen, spec)
+            now = await measured()
+            return now if now is not None and (now.cpu_ns or 0) > (first.cpu_ns or 0) else None
+
+        later = await eventually(has_worked)
+        assert (later.network_rx_bytes or 0) >= (first.network_rx_bytes or 0)
+        assert await other.usage() == []
+        await rig.runtime.delete(spec.deployment_id, seen.name, grace_s=GRACE_S)
+
+        async def is_gone() -> bool | None:
+            return await rig.runtime.usage() == [] or None
+
+        await eventually(is_gone)
 
     async def test_what_is_gone_has_no_output(self, rig: RuntimeRig) -> None:
         """Promise: to ask for the output of an instance that is gone is no error."""

@@ -252,6 +252,31 @@ class LogRecord(NamedTuple):
     is_partial: bool = False
 
 
+@dataclass(frozen=True)
+class InstanceUsage:
+    """What an instance that runs uses, as the runtime counts it. None: unknown, which is not 0.
+
+    Attributes:
+        uid: of this very instance.
+        memory_bytes: in use now, without what the kernel can drop at once.
+        cpu_ns: CPU time in nanoseconds, counted since its app was started last.
+        cpu_nanocores: what it uses now; only of a runtime that does not count `cpu_ns`.
+        network_rx_bytes, network_tx_bytes, disk_read_bytes, disk_write_bytes: counted since the instance was made, or
+            since its app was started last.
+    """
+
+    name: str
+    uid: str
+    deployment_id: str
+    memory_bytes: int
+    cpu_ns: int | None = None
+    cpu_nanocores: int | None = None
+    network_rx_bytes: int | None = None
+    network_tx_bytes: int | None = None
+    disk_read_bytes: int | None = None
+    disk_write_bytes: int | None = None
+
+
 class PendingError(Exception):
     """The instance can't be made for now; raised by `Runtime.apply`.
 
@@ -375,6 +400,13 @@ class Runtime(Protocol):
 
         Raises:
             Unavailable: the runtime is away, or the stream broke.
+        """
+        ...
+
+    async def usage(self) -> Sequence[InstanceUsage]:
+        """What each instance that runs uses now. Those that can't be measured for the moment are left out.
+
+        Asked every few seconds: it must not cost the machine much.
         """
         ...
 

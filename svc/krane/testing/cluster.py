@@ -10,7 +10,7 @@ import grpc.aio
 
 from pkg.testing.wait import WAIT_S
 from sealift.ctrl.v1 import cluster_pb2 as pb
-from sealift.ctrl.v1 import cluster_pb2_grpc, log_pb2, routing_pb2
+from sealift.ctrl.v1 import cluster_pb2_grpc, log_pb2, routing_pb2, usage_pb2
 
 KEY = "slk_test_cluster"
 
@@ -48,6 +48,7 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
         self.unused_images: set[str] = set()
         self.access: list[pb.ReportAccessRequest] = []
         self.logs: dict[str, StoredLog] = {}  # by source
+        self.usage: list[usage_pb2.UsageReport] = []
         self.refuse_logs = self.lose_answers = 0
         self.applied: list[pb.ReportAppliedRequest] = []
         self.heartbeats = 0
@@ -188,6 +189,15 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
         self.access.append(request)
         await self._tell()
         return pb.ReportAccessResponse()
+
+    async def ReportUsage(  # noqa: N802
+        self, request: usage_pb2.ReportUsageRequest, context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> usage_pb2.ReportUsageResponse:
+        """See cluster.proto."""
+        await self._authorize(context)
+        self.usage += request.reports
+        await self._tell()
+        return usage_pb2.ReportUsageResponse()
 
     async def ReportLogs(  # noqa: N802
         self, request: log_pb2.ReportLogsRequest, context: "grpc.aio.ServicerContext[Any, Any]"

@@ -16,6 +16,7 @@ from svc.krane.runtime.port import (
     InstanceEvent,
     InstanceRef,
     InstanceStatus,
+    InstanceUsage,
     LogRecord,
     Observation,
     Output,
@@ -38,6 +39,7 @@ class Server:
     output: list[str] = field(default_factory=list)
     records: list[LogRecord] = field(default_factory=list)
     printed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    cpu_ns: int = 0
 
     async def print(self, line: str) -> None:
         """Its app prints a line."""
@@ -87,7 +89,10 @@ class Machine:
             await self.end(server, int(code))
             return
 
+        server.cpu_ns = 0
+
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            server.cpu_ns += 10_000_000
             path = (await reader.readline()).split(b" ")[1:2]
             if path and path[0].startswith(b"/exit/"):
                 writer.transport.abort()
@@ -242,6 +247,21 @@ class MemoryRuntime:
                     return
                 if at == len(server.records):
                     await server.printed.wait()
+
+    async def usage(self) -> list[InstanceUsage]:
+        """See `Runtime`. CPU grows by 10 ms for each request and each look; there is no disk."""
+        self._must_be_open()
+        measured = []
+        for one in self._machine.servers.values():
+            if one.installation_id == self._installation_id and one.seen.status is InstanceStatus.RUNNING:
+                one.cpu_ns += 10_000_000
+                name, uid, deployment_id = one.seen.name, one.seen.uid, one.seen.deployment_id
+                measured.append(
+                    InstanceUsage(
+                        name, uid, deployment_id, 32 << 20, cpu_ns=one.cpu_ns, network_rx_bytes=0, network_tx_bytes=0
+                    )
+                )
+        return measured
 
     async def candidate_ports(self, seen: Observation) -> CandidatePorts:
         """See `Runtime`."""

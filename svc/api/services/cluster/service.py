@@ -23,7 +23,7 @@ from pkg.routes import queries as routes
 from pkg.workflows import queries as workflows
 from pkg.workflows.queries import Recipient
 from sealift.ctrl.v1 import cluster_pb2 as pb
-from sealift.ctrl.v1 import log_pb2
+from sealift.ctrl.v1 import log_pb2, usage_pb2
 from svc.api.deps import ApiDeps
 from svc.api.feed.producer import Rendering
 from svc.api.feed.producers import PRODUCERS
@@ -32,7 +32,7 @@ from svc.api.feed.stream import stream
 from svc.api.logs import intake
 from svc.api.requests.portability import check_region_is_served
 from svc.api.rpc import Call
-from svc.api.services.cluster import access, validation
+from svc.api.services.cluster import access, usage, validation
 from svc.api.services.cluster.adoption import with_port
 
 log = logging.getLogger(__name__)
@@ -241,6 +241,13 @@ class ClusterServicer:
         places = await self._deps.db.read(self._places, request.region, ids)
         heads = await self._logs.store([batch for batch in found if batch.source.deployment_id in places])
         return log_pb2.ReportLogsResponse(heads=heads)
+
+    async def ReportUsage(self, request: usage_pb2.ReportUsageRequest, call: Call) -> usage_pb2.ReportUsageResponse:
+        """Idempotent. Unavailable `telemetry.unavailable` while the store is away: a later report says all of it."""
+        usage.check(request)
+        places = await self._deps.db.read(self._places, request.region, {one.deployment_id for one in request.reports})
+        await self._deps.telemetry.usage.store(usage.records(request, places, self._deps.clock()))
+        return usage_pb2.ReportUsageResponse()
 
     async def Heartbeat(self, request: pb.HeartbeatRequest, call: Call) -> pb.HeartbeatResponse:
         """FailedPrecondition `region.not_registered`: krane is to register again."""

@@ -17,12 +17,13 @@ from pkg.environments.model import Environment
 from pkg.observability.logging import fields
 from pkg.operations.model import Operation, OperationKind
 from pkg.projects.slugs import check_slug
+from pkg.routes import queries as routes
 from pkg.workflows.deploy import DEPLOY_STOP
 from sealift.ctrl.v1 import deployment_pb2 as pb
 from sealift.ctrl.v1 import log_pb2
 from svc.api.deps import ApiDeps
 from svc.api.logs.sharing import SharedLogs
-from svc.api.logs.stream import log_query, stream
+from svc.api.logs.stream import log_query, stream, until
 from svc.api.requests import lookup, operations, paging
 from svc.api.requests.checks import check_id, check_no_nul
 from svc.api.requests.follow import follow
@@ -31,7 +32,7 @@ from svc.api.requests.mutation import Change, mutate
 from svc.api.rpc import Call
 from svc.api.services.builds.recording import uploaded
 from svc.api.services.deletions.recording import delete
-from svc.api.services.deployments import create, validation
+from svc.api.services.deployments import comparison, create, validation
 from svc.api.services.deployments.render import render
 from svc.api.services.deployments.views import View, view, views
 
@@ -96,6 +97,27 @@ class DeploymentServicer:
         found = await self._deps.db.read(self._view, call, request.deployment_id)
         return pb.GetDeploymentResponse(deployment=render(found, self._deps.config.ingress))
 
+    async def CompareDeployments(
+        self, request: pb.CompareDeploymentsRequest, call: Call
+    ) -> pb.CompareDeploymentsResponse:
+        """Two deployments of a project; the values of their variables are compared here and stay here."""
+
+        def load(connection: Connection) -> pb.CompareDeploymentsResponse:
+            found = [
+                lookup.deployment(connection, call.workspace_id, request.deployment_id),
+                lookup.deployment(
+                    connection, call.workspace_id, request.other_deployment_id, field="other_deployment_id"
+                ),
+            ]
+            variables = comparison.compared_variables(connection, self._deps.vault, *found)
+            first, second = views(connection, found, self._deps.clock())
+            ingress = self._deps.config.ingress
+            return pb.CompareDeploymentsResponse(
+                deployment=render(first, ingress), other=render(second, ingress), variables=variables
+            )
+
+        return await self._deps.db.read(load)
+
     async def ListDeployments(self, request: pb.ListDeploymentsRequest, call: Call) -> pb.ListDeploymentsResponse:
         """Newest first."""
         size, before = paging.page_size(request.page_size), paging.after(request.page_token)
@@ -150,8 +172,18 @@ class DeploymentServicer:
             deployment = await self._deps.db.read(load)
             return deployment.status.is_terminal and deployment.run_state in (RunState.NONE, RunState.STOPPED)
 
+        def has_successor(connection: Connection) -> bool:
+            live = routes.live_deployment_id(connection, load(connection).environment_id)
+            return live not in (None, query.deployment_id)
+
+        async def is_replaced() -> bool:
+            return await self._deps.db.read(has_successor)
+
         await self._deps.db.read(load)
-        async with aclosing(stream(self._deps.telemetry.logs, self._logs, query, is_over)) as messages:
+        async with (
+            aclosing(stream(self._deps.telemetry.logs, self._logs, query, is_over)) as every,
+            aclosing(until(every, is_replaced) if query.until_replaced else every) as messages,
+        ):
             async for message in messages:
                 yield message
 

@@ -1,11 +1,11 @@
 """The variables of an environment: opened, and compared with what its live deployment has."""
 
-import json
 from collections.abc import Iterable, Mapping
 
 from sqlalchemy import Connection
 
 from pkg.deployments import queries as deployments
+from pkg.deployments.variables import opened_snapshot
 from pkg.environments import queries
 from pkg.environments.model import Environment, Variable
 from pkg.secrets import AssociatedData, Vault
@@ -61,8 +61,4 @@ def _live_variables(
     deployment = deployments.get(connection, live_id) if live_id else None
     if deployment is None or deployment.variables_sealed is None:
         return {}, frozenset()
-    opened_text = vault.open(
-        environment.data_key, deployment.variables_sealed, AssociatedData.deployment_variables(deployment.id)
-    )
-    found = {str(name): str(value) for name, value in json.loads(opened_text).items()}
-    return found, frozenset(deployment.plain_variables_json)
+    return opened_snapshot(vault, environment.data_key, deployment), frozenset(deployment.plain_variables_json)

@@ -15,14 +15,18 @@ from pkg.environments import queries as environments
 from pkg.errors import NotFound
 from pkg.regions import queries as regions
 from pkg.routes import queries as routes
+from pkg.telemetry import UsageFigures, UsageRecord
 from sealift.ctrl.v1 import stats_pb2 as pb
+from sealift.ctrl.v1 import usage_pb2
 from svc.api.deps import ApiDeps
 from svc.api.requests import lookup
 from svc.api.requests.checks import check_no_nul, check_range, shown
 from svc.api.rpc import Call
+from svc.api.services.stats import usage
 from svc.api.services.stats.reading import Read, known_ms, notices, read, window
 
 MAX_DEPLOYMENTS = 100
+MAX_INSTANCES = 1000
 _MAX_TIME = 2**53
 
 
@@ -51,7 +55,7 @@ class _Known:
 
 
 class StatsServicer:
-    """Access figures of the caller's workspace."""
+    """Access figures and usage of the caller's workspace."""
 
     def __init__(self, deps: ApiDeps) -> None:
         self._deps = deps
@@ -67,8 +71,22 @@ class StatsServicer:
         known = await self._deps.db.read(_known, ids)
         return _rendered(found, asked, known, with_points=request.points)
 
+    async def GetUsage(self, request: usage_pb2.GetUsageRequest, call: Call) -> usage_pb2.GetUsageResponse:
+        """Unavailable `telemetry.unavailable` while the store is away."""
+        since = check_range("since", request.since, 0, _MAX_TIME)
+        until = check_range("until", request.until, 0, _MAX_TIME)
+        now = self._deps.clock()
+        wanted = usage.window(since, until, now)
+        asked = await self._deps.db.read(_asked, call.workspace_id, request)
+        found = await usage.read(self._deps.telemetry, asked.project_id, wanted, asked.deployment_id)
+        ids = {*(one for one, _ in found.instances), *asked.live}
+        known = await self._deps.db.read(_known, ids)
+        return _rendered_usage(found, asked, known, now if request.instances else None)
 
-def _asked(connection: Connection, workspace_id: str, request: pb.GetStatsRequest) -> _Asked:
+
+def _asked(
+    connection: Connection, workspace_id: str, request: pb.GetStatsRequest | usage_pb2.GetUsageRequest
+) -> _Asked:
     project = lookup.project(connection, workspace_id, request.project_id)
     chosen = environments.of_project(connection, project.id)
     environment_id = deployment_id = ""
@@ -164,3 +182,70 @@ def _points(found: Read, deployment_id: str, times: Mapping[int, int]) -> list[p
         pb.StatsPoint(at=at, requests=steps.get(at, none).requests, errors=steps.get(at, none).errors)
         for at in sorted({*times, *steps})
     ]
+
+
+def _rendered_usage(
+    found: usage.UsageRead, asked: _Asked, known: _Known, now: int | None
+) -> usage_pb2.GetUsageResponse:
+    """`now`: the time now, for figures by instance; None: without them."""
+    figures = {
+        deployment_id: used
+        for deployment_id, used in found.by_deployment().items()
+        if deployment_id in known.places and asked.environment_id in ("", known.places[deployment_id].environment_id)
+    }
+    slugs = {one: known.slugs[known.places[one].environment_id] for one in figures}
+    by_environment: dict[str, UsageFigures] = {}
+    for deployment_id, used in figures.items():
+        slug = slugs[deployment_id]
+        by_environment[slug] = by_environment.get(slug, UsageFigures()) + used
+    ranked = sorted(figures, key=lambda one: (-figures[one].cpu_ns, -known.places[one].created_at))
+    instances = [one for key, one in sorted(found.instances.items()) if key[0] in figures]
+    return usage_pb2.GetUsageResponse(
+        since=found.window.since,
+        until=found.window.until,
+        step_s=found.window.step_s,
+        environments=[
+            usage_pb2.EnvironmentUsage(environment_slug=slug, usage=_usage(used))
+            for slug, used in sorted(by_environment.items())
+        ],
+        deployments=[
+            usage_pb2.DeploymentUsage(
+                deployment_id=one, environment_slug=slugs[one], is_live=one in asked.live, usage=_usage(figures[one])
+            )
+            for one in ranked[:MAX_DEPLOYMENTS]
+        ],
+        instances=[] if now is None else [_instance_usage(one, now) for one in instances[:MAX_INSTANCES]],
+        total=_usage(sum(figures.values(), start=UsageFigures())),
+        left_out=max(0, len(ranked) - MAX_DEPLOYMENTS),
+        notices=usage.notices(instances, is_live=bool(asked.live)),
+    )
+
+
+def _instance_usage(one: usage.InstanceRead, now: int) -> usage_pb2.InstanceUsage:
+    newest = one.newest
+    return usage_pb2.InstanceUsage(
+        deployment_id=newest.deployment_id,
+        instance_id=newest.instance_id,
+        region=newest.region,
+        usage=_usage(one.figures),
+        now=_usage_now(newest) if now - newest.measured_at <= usage.NOW_MS else None,
+    )
+
+
+def _usage_now(newest: UsageRecord) -> usage_pb2.UsageNow:
+    return usage_pb2.UsageNow(
+        measured_at=newest.measured_at, cpu_millicores=newest.cpu_millicores, memory_bytes=newest.memory_bytes
+    )
+
+
+def _usage(used: UsageFigures) -> usage_pb2.Usage:
+    return usage_pb2.Usage(
+        vcpu_s=used.cpu_ns / 1e9,
+        memory_gib_h=used.memory_byte_s / (1 << 30) / 3600,
+        instance_s=used.measured_ms / 1000,
+        restarts=used.restarts,
+        network_rx_bytes=used.network_rx_bytes,
+        network_tx_bytes=used.network_tx_bytes,
+        disk_read_bytes=used.disk_read_bytes,
+        disk_write_bytes=used.disk_write_bytes,
+    )

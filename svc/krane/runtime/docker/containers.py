@@ -1,5 +1,6 @@
-"""The containers of one installation and region: found, inspected, removed."""
+"""The containers of one installation and region: found, inspected, measured, removed."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from pkg.docker.labels import LABEL_DEPLOYMENT
 from pkg.docker.streams import EngineStreams
 from pkg.errors import Unavailable
 from svc.krane.runtime.docker import container_spec, inspected, sockets
+from svc.krane.runtime.docker import usage as measured
 from svc.krane.runtime.docker.disk import DiskUse
 from svc.krane.runtime.docker.network import RegionNetwork
-from svc.krane.runtime.port import InstanceStatus, LogRecord, Observation
+from svc.krane.runtime.port import InstanceStatus, InstanceUsage, LogRecord, Observation
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,6 +25,7 @@ T = TypeVar("T")
 OUTPUT_LINES = 1000
 _STDERR = 2
 _CUT_BYTES = 16 << 10
+STATS_AT_ONCE = 50  # the engine answers at its next look at the container, within about a second
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,25 @@ class Containers:
             )
             for raw in self._instances(found)
         ]
+
+    async def usage(self) -> list[InstanceUsage]:
+        """See `Runtime.usage`."""
+        running = self._instances(await self._streams.running(self.filters))
+        at_once = asyncio.Semaphore(STATS_AT_ONCE)
+
+        async def measure(raw: dict[str, Any]) -> InstanceUsage | Unavailable | None:
+            try:
+                async with at_once:
+                    stats = await self._streams.stats(raw["Id"])
+            except Unavailable as error:  # of one that is being removed
+                return error
+            return None if stats is None else measured.usage(raw, stats)
+
+        answers = await asyncio.gather(*map(measure, running))
+        refused = [one for one in answers if isinstance(one, Unavailable)]
+        if refused and len(refused) == len(running):
+            raise refused[0]
+        return [one for one in answers if isinstance(one, InstanceUsage)]
 
     async def output(self, name: str) -> str:
         """The last of what a container printed, the engine's init among it; "" when there is none."""

@@ -35,6 +35,7 @@ from svc.krane.runtime.port import (
     InstanceEvent,
     InstanceRef,
     InstanceStatus,
+    InstanceUsage,
     LogRecord,
     Observation,
     Output,
@@ -180,6 +181,10 @@ class DockerRuntime:
         async with aclosing(self._containers.logs(uid, since_s)) as chunks:
             async for records in chunks:
                 yield records
+
+    async def usage(self) -> Sequence[InstanceUsage]:
+        """See `Runtime.usage`."""
+        return await self._containers.usage()
 
     async def candidate_ports(self, seen: Observation) -> CandidatePorts:
         """See `Runtime.candidate_ports`. krane sees the host's processes, and their sockets by /proc."""

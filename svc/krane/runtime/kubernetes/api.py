@@ -176,6 +176,10 @@ class KubeApi:
             raise
         return _decoded(response.content, as_)
 
+    async def read(self, path: str, as_: type[W], params: Mapping[str, str] | None = None) -> W:
+        """What is no object, e.g. what a node says of its Pods."""
+        return _decoded((await self._call("GET", path, params=params)).content, as_)
+
     async def apply(self, obj: Resource, as_: type[W], *, uid: str = "") -> W:
         """Server-side apply of what krane says about the object; fields of others stay. The object as it is then.
 

@@ -24,6 +24,7 @@ from svc.krane.runtime.kubernetes.identity import Identity
 from svc.krane.runtime.kubernetes.logs import PodLogs
 from svc.krane.runtime.kubernetes.objects import PodRules, Traffic
 from svc.krane.runtime.kubernetes.registry_images import RegistryImages
+from svc.krane.runtime.kubernetes.usage import PodUsage
 from svc.krane.runtime.kubernetes.warning_events import WarningEvents
 from svc.krane.runtime.kubernetes.wire import Pod
 from svc.krane.runtime.kubernetes.workloads import Workloads
@@ -35,6 +36,7 @@ from svc.krane.runtime.port import (
     InstanceEvent,
     InstanceRef,
     InstanceStatus,
+    InstanceUsage,
     LogRecord,
     Observation,
     Output,
@@ -85,6 +87,7 @@ class KubernetesRuntime:
         self._endings = Endings(self._api, self._cache, is_leader)
         self._warnings = WarningEvents(self._api)
         self._logs = PodLogs(self._api)
+        self._usage = PodUsage(self._api, identity.selector)
         self._why_closed = "krane has not opened it yet"
 
     async def open(self) -> str:
@@ -227,6 +230,10 @@ class KubernetesRuntime:
         async with aclosing(self._logs.follow(pod, since_s)) as chunks:
             async for records in chunks:
                 yield records
+
+    async def usage(self) -> Sequence[InstanceUsage]:
+        """See `Runtime.usage`."""
+        return await self._usage.of(list(self._cache.pods_of()))
 
     async def candidate_ports(self, seen: Observation) -> CandidatePorts:
         """See `Runtime.candidate_ports`. Sockets of a Pod can't be seen."""

@@ -13,6 +13,7 @@ from pkg.feed import queries as feed
 from pkg.keys import queries as keys
 from pkg.observability.logging import fields
 from pkg.routes import moves
+from pkg.telemetry.usage import USAGE_KEPT_MS
 from svc.worker.deps import WorkerDeps
 from svc.worker.workflows.certificates.upkeep import ask_renewal_information, forget_answers
 from svc.worker.workflows.retention.contexts import delete_expired
@@ -34,7 +35,7 @@ async def forget_old(deps: WorkerDeps) -> None:
     Idempotency keys and changes of the feed stay for 24 hours, expired access keys for 30 days, the audit log for 180
     days, orders of certificates and hostnames of stopped branches for 30 days, build logs for the days of [telemetry]
     retention_days, lines of apps for those of [logs] retention_days, access figures by the minute for a day, by the
-    hour for 30 days.
+    hour for 30 days, usage by the day for 400 days, too.
     """
     now = deps.clock()
     await deps.db.write(idempotency.forget_old, now)
@@ -47,6 +48,8 @@ async def forget_old(deps: WorkerDeps) -> None:
     await deps.telemetry.logs.delete_before(now - deps.config.logs.retention_days * DAY_MS)
     for step_s, kept_ms in KEPT_MS.items():
         await deps.telemetry.access.delete_before(step_s, now - kept_ms)
+    for step_s, kept_ms in USAGE_KEPT_MS.items():
+        await deps.telemetry.usage.delete_before(step_s, now - kept_ms)
 
 
 TASKS: tuple[Callable[[WorkerDeps], Awaitable[None]], ...] = (

@@ -18,7 +18,8 @@ from pkg.idempotency.tables import idempotency_keys
 from pkg.ids import new_id
 from pkg.restate.testing import RestateServer
 from pkg.storage.testing import put
-from pkg.telemetry import AccessRecord
+from pkg.telemetry import AccessRecord, UsageFigures, UsageRecord
+from pkg.telemetry.usage import DAY_S, USAGE_KEPT_MS
 from svc.worker.deps import WorkerDeps
 from svc.worker.testing.harness import WorkerHarness, worker_harness
 from svc.worker.workflows.retention.sweep import TASKS, sweep, tasks_of
@@ -118,3 +119,19 @@ async def test_access_figures_go_by_the_length_of_their_steps(harness: WorkerHar
     await access.store([*kept, counted(MINUTE_S, 26), counted(HOUR_S, 31 * 24)])
     await sweep(tasks_of(harness.deps))
     assert [await access.read("proj_a", step_s, 0, now) for step_s in (MINUTE_S, HOUR_S)] == [[one] for one in kept]
+
+
+async def test_usage_goes_by_the_length_of_its_steps(harness: WorkerHarness) -> None:
+    """Promise: minutes are kept for a day, hours for 30 days, days for 400."""
+    usage, now = harness.deps.telemetry.usage, now_ms()
+
+    def used(step_s: int, days_ago: int) -> UsageRecord:
+        at = now - days_ago * DAY_S * 1000
+        source = f"{step_s}-{days_ago}"
+        figures = UsageFigures()
+        return UsageRecord("proj_a", step_s, "dep_a", source, 1, at, 1, "dep-a-0", "local", at, None, 1, figures)
+
+    kept = [used(MINUTE_S, 0), used(HOUR_S, 29), used(DAY_S, 399)]
+    await usage.store([*kept, used(MINUTE_S, 2), used(HOUR_S, 31), used(DAY_S, 401)])
+    await sweep(tasks_of(harness.deps))
+    assert [await usage.latest("proj_a", step_s, now + 1) for step_s in USAGE_KEPT_MS] == [[one] for one in kept]

@@ -42,7 +42,7 @@ async def delete_contexts(deps: WorkerDeps, deletion_id: str) -> None:
 
 
 async def delete_telemetry(deps: WorkerDeps, deletion_id: str) -> None:
-    """Deletes build logs, logs of apps and access figures. Idempotent."""
+    """Deletes build logs, logs of apps, access figures and usage. Idempotent."""
     oldest = deps.clock() - (deps.config.telemetry.retention_days + 1) * DAY_MS
 
     def read(connection: Connection) -> tuple[Deletion | None, list[str], list[str]]:
@@ -61,9 +61,11 @@ async def delete_telemetry(deps: WorkerDeps, deletion_id: str) -> None:
         await deps.telemetry.logs.delete(deployment_id)
     if deletion.kind is DeletionKind.PROJECT:
         await deps.telemetry.access.delete(deletion.project_id)
+        await deps.telemetry.usage.delete(deletion.project_id)
         return
     for deployment_id in deployment_ids:
         await deps.telemetry.access.delete(deletion.project_id, deployment_id)
+        await deps.telemetry.usage.delete(deletion.project_id, deployment_id)
 
 
 def _at(connection: Connection, deletion_id: str, step: DeletionStep) -> Deletion | None:

@@ -28,6 +28,7 @@ from pkg.restate.testing import RestateServer
 from pkg.routes import domains as domain_routes
 from pkg.routes import queries as routes
 from pkg.routes.tables import route_history
+from pkg.telemetry import UsageFigures, UsageRecord
 from pkg.workflows.switch import SWITCH
 from pkg.workflows.teardown import TEARDOWN
 from svc.worker.testing.harness import WorkerHarness, worker_harness
@@ -131,7 +132,10 @@ async def test_a_project_goes_with_all_that_it_has(harness: WorkerHarness) -> No
     entry = audit.AuditEntry(1, harness.workspace_id, "key_1", "ci", "/a/B", "req_1", {"project_id": "proj_1"})
     await harness.deps.db.write(audit.record, entry)
 
+    await harness.deps.telemetry.usage.store([used(harness, first)])
+
     done = await ended(harness, await delete_project(harness))
+    assert await harness.deps.telemetry.usage.latest(harness.project_id, 60, 1) == []
     assert (done.step, done.waits_for, done.notices_json) == (DeletionStep.RECORDS, "", [])
     assert (done.kind, done.project_slug) == (DeletionKind.PROJECT, slug)
 
@@ -255,6 +259,12 @@ async def test_a_deployment_that_is_being_promoted(harness: WorkerHarness) -> No
     assert (await harness.deployment(second)).deletion_id is None
 
 
+def used(harness: WorkerHarness, deployment_id: str) -> UsageRecord:
+    """What an instance of it used in a minute."""
+    figures = UsageFigures(1, 2, 3)
+    return UsageRecord(harness.project_id, 60, deployment_id, "a1", 0, 0, 1, "dep-0", "local", 5, None, 6, figures)
+
+
 async def test_a_build_that_another_deployment_runs_stays(harness: WorkerHarness) -> None:
     """It goes with the last deployment that runs its image; the other one keeps image, context and log till then."""
     first = await harness.deploy()
@@ -262,7 +272,10 @@ async def test_a_build_that_another_deployment_runs_stays(harness: WorkerHarness
     build = await harness.built((await harness.deployment(first)).build_id)
     second = await harness.deploy(built=build)
     await harness.ended(second, Status.READY)
+    for one in (first, second):
+        await harness.deps.telemetry.usage.store([used(harness, one)])
     await ended(harness, await delete_deployment(harness, first, is_forced=True))
+    assert await harness.deps.telemetry.usage.latest(harness.project_id, 60, 1) == [used(harness, second)]
     kept = await harness.built(build.id)
     assert (kept.image_ref, kept.deleted_at) == (build.image_ref, None)
     assert (await harness.deployment(second)).image_ref == build.image_ref
