@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.harness import apps
-from tests.harness.stack import Stack
+from tests.harness.stack import Stack, finish
 from tests.harness.wait import eventually
 
 # Envoy's figures are read every 10 s.
@@ -24,11 +24,15 @@ def test_an_environment_over_two_deploys_and_a_rollback(stack: Stack, project: s
         assert done.code == 0, done.err
         return done.out
 
+    def set_token(value: str) -> None:
+        done = finish(stack.start_cli("env", "set", "TOKEN", "--project", project, stdin=value))
+        assert done.code == 0, done.err
+
     def overview() -> Any:
         return json.loads(sealift("status", "--json"))
 
     assert "nothing yet; to deploy" in sealift("status")
-    sealift("env", "set", "TOKEN=secret-4715-value")
+    set_token("secret-4715-value")
     first = stack.deploy(_speaking(tmp_path / "app", "one"), project).last_json["deployment_id"]
     following = stack.start_cli("logs", "--project", project, "--follow", "--json", "--since", "1h")
     assert following.stdout is not None
@@ -43,7 +47,7 @@ def test_an_environment_over_two_deploys_and_a_rollback(stack: Stack, project: s
         raise AssertionError("the follower has ended")
 
     assert next_of(first) == "one begins"
-    sealift("env", "set", "TOKEN=secret-4716-value")
+    set_token("secret-4716-value")
     second = stack.deploy(_speaking(tmp_path / "app", "two"), project).last_json["deployment_id"]
     assert next_of(second) == "two begins"
 
@@ -67,12 +71,18 @@ def test_an_environment_over_two_deploys_and_a_rollback(stack: Stack, project: s
     assert "secret-" not in differs + sealift("diff", first, second, "--json")
     assert sealift("diff", second, "live") == ""
 
+    def moved() -> str:
+        """The follower's note, once it has moved on."""
+        assert following.stderr is not None
+        return following.stderr.readline()
+
+    assert moved() == f"{second} is live now, in place of {first}: its lines follow\n"
     sealift("rollback")
     assert stack.get(project).body == "one"
     assert overview()["live"]["deployment_id"] == first
+    assert moved() == f"{first} is live now, in place of {second}: its lines follow\n"
     assert sealift("stop", "--live", "--yes").strip() == first
-    out, err = following.communicate(timeout=COUNTED_WITHIN_S)
-    assert (following.returncode, out) == (0, "")
-    assert f"{second} is live now, in place of {first}" in err
-    assert f"{first} is live now, in place of {second}" in err
+    ended = finish(following, timeout_s=COUNTED_WITHIN_S)
+    assert (ended.code, ended.err) == (0, f"no instance of {first} runs any more\n")
+    assert "begins" not in ended.out
     assert "is stopped; to start it again: sealift promote" in stack.sealift("open", "--project", project).err

@@ -82,7 +82,9 @@ class SharedLog:
                     await self._read_next(is_over)
 
     async def _read_next(self, is_over: IsOver) -> None:
-        quiet = False
+        """Reads until there are lines; every `RECHECK_S` without any, asks whether there will be none."""
+        clock = asyncio.get_running_loop().time
+        due = clock() + RECHECK_S
         while True:
             token = await self._telemetry.changes.changed(0, 0)
             cursor = self.cursor.copy()
@@ -94,10 +96,13 @@ class SharedLog:
                 self._keep(SharedLines(self._next, text, lines, found, sum(len(line.text) + 500 for line in lines)))
                 self.cursor = cursor
                 return
-            if quiet and await is_over():
-                self._is_over = True
-                return
-            quiet = await self._telemetry.changes.changed(token, RECHECK_S) == token
+            if clock() >= due:
+                if await is_over():
+                    self._is_over = True
+                    return
+                due = clock() + RECHECK_S
+            # Whatever is stored of any deployment wakes this.
+            await self._telemetry.changes.changed(token, max(0.0, due - clock()))
 
     def _keep(self, lines: SharedLines) -> None:
         self._kept.append(lines)
