@@ -236,14 +236,16 @@ class WorkerHarness:
         except TimeoutError:
             raise AssertionError(f"not within {within_s:g} s: {what}") from None
 
-    async def ended(self, deployment_id: str, status: Status | None = None) -> Deployment:
+    async def ended(
+        self, deployment_id: str, status: Status | None = None, within_s: float = EVENTUALLY_S
+    ) -> Deployment:
         """The deployment once its deploy has ended (with that status)."""
 
         async def look() -> Deployment | None:
             found = await self.deployment(deployment_id)
             return found if found.status.is_terminal else None
 
-        found = await self.until(look, f"{deployment_id} ends")
+        found = await self.until(look, f"{deployment_id} ends", within_s)
         assert found is not None
         assert status in (None, found.status), f"{found.status}: {found.error_code}: {found.error_message}"
         return found
