@@ -37,11 +37,9 @@ def traffic_text(found: stats_pb2.GetStatsResponse, deployment_id: str, minutes:
         return f"last {minutes} min: unknown" + (f" ({found.notices[0]})" if found.notices else "")
     if not total.requests:
         return f"last {minutes} min: no requests"
-    errors = total.app.status_5xx + total.ingress.status_5xx
-    parts = [f"{_rate(total)} req/s", f"{100 * errors / total.requests:.2g}% 5xx"]
-    if total.HasField("p50_us"):
-        parts += [f"p50 {latency_text(total, 'p50_us')}", f"p99 {latency_text(total, 'p99_us')}"]
-    return f"last {minutes} min: " + ", ".join(parts)
+    return f"last {minutes} min: " + ", ".join(
+        [f"{_rate(total)} req/s", f"{_error_share(total)} 5xx", *_latencies(total)]
+    )
 
 
 def requests_text(found: stats_pb2.GetStatsResponse) -> str:
@@ -55,13 +53,10 @@ def requests_text(found: stats_pb2.GetStatsResponse) -> str:
     by_app, by_ingress = total.app.status_5xx, total.ingress.status_5xx
     errors = "no errors"
     if by_app + by_ingress:
-        share = f"{100 * (by_app + by_ingress) / total.requests:.2g}%"
-        errors = f"{by_app + by_ingress} errors ({share}; {by_app} by the app, {by_ingress} by the ingress)"
+        by_whom = f"{by_app} by the app, {by_ingress} by the ingress"
+        errors = f"{by_app + by_ingress} errors ({_error_share(total)}; {by_whom})"
     count = "1 request" if total.requests == 1 else f"{total.requests:,} requests"
-    parts = [f"{count} ({_rate(total)}/s)", errors]
-    if total.HasField("p50_us"):
-        parts.append(f"p50 {latency_text(total, 'p50_us')}, p99 {latency_text(total, 'p99_us')}")
-    return ", ".join(parts) + incomplete
+    return ", ".join([f"{count} ({_rate(total)}/s)", errors, *_latencies(total)]) + incomplete
 
 
 def latency_text(stats: stats_pb2.Stats, name: str) -> str:
@@ -97,3 +92,15 @@ def _class_text(stats: stats_pb2.Stats, name: str) -> str:
     by_ingress: int = getattr(stats.ingress, name)
     count = getattr(stats.app, name) + by_ingress
     return f"{count} ({by_ingress} by ingress)" if by_ingress else str(count)
+
+
+def _error_share(total: stats_pb2.Stats) -> str:
+    """Of some requests, how many ended with 5xx, e.g. "0.2%"."""
+    return f"{100 * (total.app.status_5xx + total.ingress.status_5xx) / total.requests:.2g}%"
+
+
+def _latencies(total: stats_pb2.Stats) -> list[str]:
+    """Median and 99th percentile; nothing if none was measured."""
+    if not total.HasField("p50_us"):
+        return []
+    return [f"p50 {latency_text(total, 'p50_us')}", f"p99 {latency_text(total, 'p99_us')}"]
