@@ -75,14 +75,14 @@ def from_rpc(error: grpc.aio.AioRpcError, facts: Facts, redactor: Redactor) -> S
 def _kind(error: grpc.aio.AioRpcError, facts: Facts) -> FailureKind:
     match error.code():
         case grpc.StatusCode.DEADLINE_EXCEEDED:
-            return FailureKind.TIMED_OUT
+            kind = FailureKind.TIMED_OUT
         case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.CANCELLED:
             return FailureKind.BUILDER_LOST
         case grpc.StatusCode.INTERNAL if "RST_STREAM" in facts.text or "Stream removed" in facts.text:
             return FailureKind.BUILDER_LOST
         case _:
             kind = classify(facts.text, failed_step=facts.failed_step)
-    hit = bounds.find(facts.output) if kind is FailureKind.COMMAND_FAILED else None
+    hit = bounds.find(facts.output) if kind in (FailureKind.COMMAND_FAILED, FailureKind.TIMED_OUT) else None
     if hit:
         return FailureKind.DISK_LIMIT if hit.is_of_disk else FailureKind.PIDS_LIMIT
     return kind

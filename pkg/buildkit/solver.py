@@ -149,6 +149,10 @@ def _error(error: grpc.aio.AioRpcError, build: Solve, tracker: Tracker, redactor
     # The daemon may lose what it says of a step that prints too much, its end included.
     failed_run = remedies.failed_run(redactor.text(error.details() or ""))
     ended = build.why_ended(f"{step.name if step else ''}\n{failed_run}") if step or failed_run else ""
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        # A step that was ended, and whose end the daemon did not come to report in time.
+        reasons = ((one, build.why_ended(one.name)) for one in tracker.cancelled_steps())
+        step, ended = next((found for found in reasons if found[1]), (step, ended))
     output = tracker.output_of(step) if step else ()
     facts = Facts(
         dockerfile_path=attrs.get("filename", "Dockerfile"),

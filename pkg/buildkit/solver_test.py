@@ -155,6 +155,22 @@ async def test_why_a_step_was_ended_when_its_output_was_lost(
     assert hit.why in caught.value.message
 
 
+async def test_a_step_that_was_ended_in_a_build_that_timed_out(daemon: Daemon, channel: grpc.aio.Channel) -> None:
+    """The bound is named, not the time, as the daemon was too slow to report the step's end; and no other step."""
+    hit = of_processes(300)
+    steps = [pb.Vertex(digest=name, name=f"[2/2] RUN {name}") for name in ("sound", "bomb", "slow")]
+    for step in steps:
+        step.started.GetCurrentTime()
+    daemon.messages = [pb.StatusResponse(vertexes=steps)]
+    daemon.answer = lambda context: context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "late")
+    build = replace(spec(), why_ended=lambda name: hit.line if "bomb" in name else "")
+    with pytest.raises(SolveError) as caught:
+        await solve(channel, build, Redactor(), ignore)
+    assert caught.value.kind is FailureKind.PIDS_LIMIT
+    assert "RUN bomb" in caught.value.message
+    assert hit.why in caught.value.message
+
+
 async def test_a_daemon_that_hangs(daemon: Daemon, channel: grpc.aio.Channel, monkeypatch: pytest.MonkeyPatch) -> None:
     """A daemon that accepts the build and never starts it is at fault, not the build, and that is reported soon."""
     monkeypatch.setattr(solver, "BEGIN_TIMEOUT_S", 0.3)

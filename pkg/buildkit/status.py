@@ -78,6 +78,10 @@ class Tracker:
         """The last step that failed, or None."""
         return next((s for s in reversed(self.steps) if s.state is StepState.FAILED), None)
 
+    def cancelled_steps(self) -> list[BuildStep]:
+        """Those that ran when the build was cut off: after `finish`, all whose end was not reported."""
+        return [step for step in self.steps if step.state is StepState.CANCELLED]
+
     def output_of(self, step: BuildStep) -> tuple[str, ...]:
         """The last lines that the step printed, of both streams."""
         return tuple(self._last.get(step.step_id, ()))

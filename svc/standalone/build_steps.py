@@ -78,15 +78,26 @@ def names(hierarchy: Hierarchy, group: str) -> list[str]:
 
 def processes_of(hierarchy: Hierarchy, group: str) -> int:
     """Processes and threads in a control group; 0 when that is not known."""
-    return read_number(hierarchy, group, "pids.current")
+    return _number(_read(hierarchy, group, "pids.current"))
 
 
-def read_number(hierarchy: Hierarchy, group: str, file: str) -> int:
-    """A number of the pids controller; 0 when it is not there, or "max"."""
+def refused_processes_of(hierarchy: Hierarchy, group: str) -> int:
+    """How many starts of a process were refused in a control group at its bound so far; 0 when that is not known."""
+    return _number(_read(hierarchy, group, "pids.events").removeprefix("max "))
+
+
+def _read(hierarchy: Hierarchy, group: str, file: str) -> str:
     place = hierarchy.group("pids", group)
     try:
-        return int((place / file).read_text()) if place else 0
-    except (OSError, ValueError):
+        return (place / file).read_text() if place else ""
+    except OSError:
+        return ""
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
         return 0
 
 

@@ -79,9 +79,18 @@ def choose(written: Mapping[str, int], limits: BuildLimits, space: Space) -> tup
 
 @dataclass
 class _Watched:
-    """What is known of a step that runs; `command` once it had as many processes as it may."""
+    """What is known of a step that runs.
+
+    Attributes:
+        written: to the disk.
+        refused: starts of processes that its bound had refused at the last look.
+        full_since: since when it is at its bound of processes; None: it is not.
+        ended_at: when it was killed.
+        command: once it had as many processes as it may.
+    """
 
     written: Written = field(default_factory=Written)
+    refused: int = 0
     full_since: float | None = None
     ended_at: float | None = None
     command: str = ""
@@ -161,12 +170,16 @@ class BuildWatch:
                 (place / "pids.max").write_text(str(self._most_processes))
 
     def _is_full(self, name: str, now: float) -> bool:
-        """Whether a step has as many processes as it may, and had them FULL_FOR_S ago."""
+        """Whether a step is at its bound of processes, and was so at every look of the last FULL_FOR_S."""
         watched = self._watched[name]
         if watched.is_ending(now):
             return False
-        processes = build_steps.processes_of(self._hierarchy, f"{self._group}/{name}")
-        if processes < self._most_processes * FULL_SHARE:
+        group = f"{self._group}/{name}"
+        processes = build_steps.processes_of(self._hierarchy, group)
+        # a fork bomb may have fewer at the moment of a look: each of its processes ends when it can't start another
+        refused, before = build_steps.refused_processes_of(self._hierarchy, group), watched.refused
+        watched.refused = refused
+        if processes < self._most_processes * FULL_SHARE and refused <= before:
             watched.full_since = None
             return False
         if watched.full_since is None:

@@ -20,6 +20,7 @@ from tests.harness.wait import eventually
 
 needs_pebble = pytest.mark.skipif(not is_installed(), reason="Debian's packages pebble and bind9 are not installed")
 ISSUED_WITHIN_S = 60
+LIFETIME_S = 120  # a third of it is left for a renewal, which takes seconds on a busy machine
 
 
 def test_trust_makes_clients_trust(stack: Stack, project: str, tmp_path: Path) -> None:
@@ -60,7 +61,7 @@ def _command_lines() -> str:
 @pytest.mark.timeout(600)
 def test_a_deploy_is_enough_for_a_public_certificate(engine_socket: str, tmp_path: Path) -> None:
     """Proven through the ingress itself; HTTP then leads to HTTPS; renewed under load without a failed request."""
-    with acme_stack(engine_socket, tmp_path / "pebble", lifetime_s=60) as ours:
+    with acme_stack(engine_socket, tmp_path / "pebble", lifetime_s=LIFETIME_S) as ours:
         stack, hostname = ours.stack, f"hello.{APEX}"
         assert stack.sealift("projects", "create", "hello").code == 0
         result = stack.deploy(apps.app(tmp_path / "app", "hello"), "hello")
@@ -71,7 +72,7 @@ def test_a_deploy_is_enough_for_a_public_certificate(engine_socket: str, tmp_pat
             what=str(ours.orders(hostname)),
         )
         assert ask(ours.address, hostname)[0] == 200
-        assert ours.orders(hostname) == [("done", "")]
+        assert ours.orders(hostname)[0] == ("done", "")
         first = shown(ours.address, hostname)
         assert isinstance(first, x509.Certificate)
         redirected = get(f"http://{hostname}:{stack.ingress_port}")
@@ -93,7 +94,7 @@ def test_a_deploy_is_enough_for_a_public_certificate(engine_socket: str, tmp_pat
                 now = shown(ours.address, hostname)
                 return now is not None and now.serial_number != first.serial_number
 
-            eventually(is_renewed, within_s=90, what=f"renewed; {ours.orders(hostname)}")
+            eventually(is_renewed, within_s=LIFETIME_S + 30, what=f"renewed; {ours.orders(hostname)}")
             eventually(lambda: len(ours.certificates(hostname)) == 1, what="the old one is removed")
         finally:
             over.set()

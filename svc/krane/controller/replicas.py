@@ -138,6 +138,11 @@ class ReplicaReconciler:
         seen = await runtime.observe(self._deployment_id, instance.replica)
         if not _has_to_be_made(seen, spec):
             return await runtime.apply(spec, instance.replica, seen, is_live=is_live)
+        if seen is None and instance.seen is not None:
+            # it is gone, or takes no new requests any more: they go elsewhere while its successor is awaited
+            self._probing.end(instance.replica)
+            instance.observed(None, self._deps.monotonic())
+            self._publisher.endpoints(rule.port)
         instance.made_for = spec.restart_generation
         self._mark_observed(instance, rule)
         self._publisher.report(instance)

@@ -11,7 +11,7 @@ import aiohttp
 from pkg.ids import new_id
 from pkg.kubernetes.config import Kubernetes
 from pkg.testing.kubernetes.control_plane import ControlPlane
-from pkg.testing.wait import KUBERNETES_WAIT_S
+from pkg.testing.wait import KUBERNETES_WAIT_S, WAIT_S
 from svc.krane.runtime.kubernetes.identity import LABEL_INSTALLATION
 from svc.krane.testing.cluster import FakeCluster
 from svc.krane.testing.harness import KraneHarness, eventually
@@ -52,27 +52,34 @@ async def krane(folder: Path, plane: ControlPlane) -> AsyncIterator[KraneHarness
 async def load(
     harness: KraneHarness, deployment_id: str, paths: Sequence[str] = ("/",), threads: int = 3
 ) -> AsyncIterator[list[str]]:
-    """Requests to the endpoints that the ingress has, `threads` at the same time, once it has one; what failed."""
+    """Requests to the endpoints that the ingress has, `threads` at the same time, once it has one; what failed.
+
+    At the end each request under way is awaited: one that is never answered has failed.
+    """
     failed: list[str] = []
+    over = asyncio.Event()
     await eventually(lambda: harness.ingress.healthy(deployment_id), KUBERNETES_WAIT_S)  # it is reported before
 
     async def ask() -> None:
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
+        timeout = aiohttp.ClientTimeout(total=WAIT_S)
+        connector = aiohttp.TCPConnector(force_close=True)
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
             for number in itertools.count():
+                if over.is_set():
+                    return
                 healthy = harness.ingress.healthy(deployment_id)
                 endpoint, path = healthy[number % len(healthy)], paths[number // len(healthy) % len(paths)]
                 try:
                     async with session.get(f"http://{endpoint.address}:{endpoint.port}{path}") as answer:
                         assert answer.status == 200
-                except aiohttp.ClientError as error:
-                    failed.append(f"{endpoint.address}: {error}")
+                except (aiohttp.ClientError, TimeoutError) as error:
+                    failed.append(f"{endpoint.address}: {error!r}")
                 await asyncio.sleep(0.01)
 
     tasks = [asyncio.create_task(ask()) for _ in range(threads)]
     try:
         yield failed
     finally:
-        for task in tasks:
-            task.cancel()
+        over.set()
         ended = await asyncio.gather(*tasks, return_exceptions=True)
-        failed += [repr(one) for one in ended if not isinstance(one, asyncio.CancelledError)]
+        failed += [repr(one) for one in ended if one is not None]

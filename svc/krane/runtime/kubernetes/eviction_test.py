@@ -12,6 +12,7 @@ from pkg.testing.kubernetes.real_node import Cluster
 from pkg.testing.wait import KUBERNETES_TEST_TIMEOUT_S, KUBERNETES_WAIT_S
 from sealift.ctrl.v1 import deployment_pb2
 from svc.krane.runtime.contract import eventually as until
+from svc.krane.runtime.kubernetes import objects
 from svc.krane.runtime.kubernetes.identity import Identity
 from svc.krane.testing.harness import REGION, KraneHarness, eventually, name_of
 from svc.krane.testing.kubernetes_krane import krane, load
@@ -79,9 +80,12 @@ async def replaced(cluster: Cluster, namespace: str, pod: str) -> None:
     await until(is_another)
 
 
-async def test_a_drain_loses_no_request(kubernetes_cluster: Cluster, tmp_path: Path) -> None:
+async def test_a_drain_loses_no_request(
+    kubernetes_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Promise: requests that an instance is answering, or that were on their way to it, are answered; and the next
     instance is not evicted before the successor of the first one is healthy."""
+    monkeypatch.setattr(objects, "STOP_DELAY_S", 15)  # a busy machine may be slow to tell krane
     kubernetes_cluster.node.load(ENDS_AT_ONCE)
     async with krane(tmp_path, kubernetes_cluster) as harness:
         await harness.start_krane()
