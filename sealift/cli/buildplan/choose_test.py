@@ -94,6 +94,18 @@ def test_package_files_that_are_not_read() -> None:
     assert plan({**node, "yarn.lock": ""}).notes == ("packages are installed by pnpm-lock.yaml: yarn.lock is not read",)
 
 
+def test_a_static_site_with_a_build_script() -> None:
+    """Promise: where files are served that a script may have to make first, that is said.
+
+    https://github.com/coollabsio/coolify/issues/2083
+    """
+    files = {"public/index.html": "", "package.json": '{"scripts": {"build": "node build.js"}}', "build.js": ""}
+    found = plan(files)
+    assert found.kind is AppKind.STATIC
+    assert found.notes == ("the build script of package.json is not run: the files are served as they are",)
+    assert plan({"public/index.html": ""}).notes == ()
+
+
 def test_a_given_command() -> None:
     """Promise: [run] command takes the place of a start command that is not found."""
     found = plan({"requirements.txt": "x", "lib/x.py": ""}, command=("python", "-m", "lib.x"))
