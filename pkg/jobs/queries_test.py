@@ -93,6 +93,7 @@ async def test_a_stop_is_asked_for_once(db: Database) -> None:
             assert asked is not None
             assert (asked.status, asked.stop_requested_at) == (JobStatus.PENDING, 6)
         assert feed.head(c).version == before + 1
+        assert asked is not None
         assert not queries.end_overdue(c, asked, 7)
         assert queries.end_overdue(c, asked, 6 + rules.STOP_BOUND_S * 1000)
         assert queries.active(c) == []
