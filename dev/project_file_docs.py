@@ -40,6 +40,10 @@ TEXTS: Mapping[str, str] = {
     "run.health_check.interval_ms": "interval of probes; shorter in the first seconds. Default: 1000.",
     "run.health_check.timeout_ms": "timeout of one probe. Default: 2000.",
     "run.health_check.start_timeout_s": "time to become healthy, else the start has failed. Default: 120.",
+    "release.command": "runs once per deploy, before anything of it starts, in a container of the new image with its "
+    "entrypoint; the deploy fails unless it exits with 0. A line, or a list of words. Default: `release` of a Procfile "
+    "where no Dockerfile is, else none.",
+    "release.timeout_s": "time for it, after which it is ended and the deploy fails. Default of an environment: 600.",
     "env": "variables of the app that are not secret; text or whole numbers. `sealift env set` overrides them.",
 }
 _NAMES = {str: "string", int: "integer"}
