@@ -75,7 +75,7 @@ def outcome(job: pb.DesiredJob, seen: JobObservation, *, is_late: bool) -> job_p
     if job.stopped:
         return job_pb2.JOB_STATUS_STOPPED
     # Before the exit code: an app that is signalled may well end with 0, and has not done its work.
-    if is_late or _longest_s(seen) >= job.timeout_s:
+    if is_late or seen.has_expired or _longest_s(seen) >= job.timeout_s:
         return job_pb2.JOB_STATUS_TIMED_OUT
     return job_pb2.JOB_STATUS_SUCCEEDED if seen.seen.exit_code == 0 else job_pb2.JOB_STATUS_FAILED
 

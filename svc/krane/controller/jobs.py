@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import grpc.aio
 
@@ -39,6 +40,7 @@ REPEAT_S = 10.0  # a job that has not ended is reported so often, changed or not
 LOOK_S = (0.1, 1.0)
 RETRY_S = (0.2, 5.0)
 SHIPPED_WITHIN_S = 15.0  # what it printed is at the api before its end is
+EXPIRED_SHIPPED_WITHIN_S = 3.0  # the runtime may not show more of it
 STOP_GRACE_S = 10
 MAX_BATCH = 100
 
@@ -119,7 +121,7 @@ class Jobs:
                 for job_id in {*self._desired.jobs(), *self._there} - self._tasks.keys():
                     task = asyncio.create_task(self._reconcile(job_id), name=f"job {job_id}")
                     self._tasks[job_id] = task
-                    task.add_done_callback(lambda ended, job_id=job_id: self._ended(job_id, ended))
+                    task.add_done_callback(partial(self._ended, job_id))
             async with self._changed:
                 self._changed.notify_all()
             try:
@@ -209,7 +211,7 @@ class Jobs:
     async def _finish(self, job: pb.DesiredJob, spec: JobSpec, seen: JobObservation, clock: Clock) -> None:
         """Reports the end, after what it printed."""
         try:
-            async with asyncio.timeout(SHIPPED_WITHIN_S):
+            async with asyncio.timeout(EXPIRED_SHIPPED_WITHIN_S if seen.has_expired else SHIPPED_WITHIN_S):
                 while not self._logs.is_shipped(seen.seen.uid):
                     self._logs.job_seen(seen.seen, job.of, lambda: self._observed(spec))
                     await asyncio.sleep(0.05)
@@ -217,8 +219,11 @@ class Jobs:
             log.warning("the output of a job is not shipped yet", extra=fields(job_id=job.job_id))
         output = AppOutput(self._runtime)
         output.use(job.of.variables, job.of.plain_variables)
-        lines, not_executed = await output.read(seen.seen.name, "")
-        reason = seen.reason
+        lines, not_executed, reason = list[str](), None, seen.reason
+        try:
+            lines, not_executed = await output.read(seen.seen.name, "")
+        except SealiftError as error:  # its end counts more
+            log.info("the output of a job can't be read", extra=fields(job_id=job.job_id, error=error.message))
         if not_executed is not None:
             reason = f"the program {not_executed.program} can't be executed: {not_executed.cause}"
         status = outcome(job, seen, is_late=clock.was_late)

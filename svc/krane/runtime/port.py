@@ -183,11 +183,13 @@ class JobObservation:
             the exit code of its first process.
         ended_at_ms: by the clock of `started_at_ms`; 0: it has not ended.
         reason: what ended it, for people, where the exit code would mislead; "": the exit code says it.
+        has_expired: `stop_job` ended it, or it ran for too long, and the runtime does not know its exit code.
     """
 
     seen: Observation
     ended_at_ms: int = 0
     reason: str = ""
+    has_expired: bool = False
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ async def test_what_is_refused(api: RunningApi, environment: str, live: deployme
         {"environment_id": environment, "command": ["a"] * 65},
         {"environment_id": environment, "command": ["a"], "timeout_s": 86_401},
     ):
-        assert (await refusal(run(job_pb2.RunCommandRequest(**fields))))[0] is bad  # type: ignore[arg-type]
+        assert (await refusal(run(job_pb2.RunCommandRequest(**fields))))[0] is bad
     missing = job_pb2.RunCommandRequest(environment_id=new_id("env"), command=["a"])
     assert (await refusal(run(missing)))[0] is grpc.StatusCode.NOT_FOUND
     for ident, status in (("x", bad), ("", bad), ("job_\0", bad), (new_id("job"), grpc.StatusCode.NOT_FOUND)):

@@ -81,10 +81,8 @@ class DockerRuntime:
         self._pulls = ImagePulls(self._streams, lambda id_: self._tell(InstanceEvent(EventKind.CHANGED, id_)), logins)
         self._disk = DiskWatch(self._containers.disk_use, self._tell)
         images, slots = InstanceImages(self._calls, self._containers, self._pulls, allowed), StartSlots()
-        self._creation, self._jobs = (
-            kind(self._calls, self._containers, self._network, images, slots, self.list_instances, cgroup_parent)
-            for kind in (Creation, JobContainers)
-        )
+        shared = (self._calls, self._containers, self._network, images, slots, self.list_instances, cgroup_parent)
+        self._creation, self._jobs = Creation(*shared), JobContainers(*shared)
         self._images = DockerImages(Path(socket_path))
         self._watching: asyncio.Task[None] | None = None
 
@@ -96,8 +94,8 @@ class DockerRuntime:
         await self.list_instances()
         info: Any = await self._containers.ask("describe", "itself", self._calls.client.info)
         platform = f"{version['Os']}/{version['Arch']}"
-        for each in (self._creation, self._jobs):
-            each.use(platform=platform, storage_driver=info.get("Driver", ""))
+        self._creation.use(platform=platform, storage_driver=info.get("Driver", ""))
+        self._jobs.use(platform=platform, storage_driver=info.get("Driver", ""))
         if self._watching is None:
             self._watching = asyncio.create_task(self._disk.run(), name="watch the disk")
         return f"Docker {version['Version']}, {platform}"
