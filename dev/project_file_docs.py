@@ -67,13 +67,13 @@ def _walk(kind: type[Section], prefix: str) -> Iterator[KeyDoc]:
 def _without_unset(hint: Any) -> Any:
     if get_origin(hint) in {Union, UnionType}:
         rest = tuple(arg for arg in get_args(hint) if arg is not UnsetType)
-        return rest[0] if len(rest) == 1 else Union[rest]
+        return rest[0] if len(rest) == 1 else rest
     return hint
 
 
 def _type(hint: Any) -> str:
-    if get_origin(hint) is Union:
-        return "; or ".join(_type(one) for one in get_args(hint))
+    if isinstance(hint, tuple):
+        return "; or ".join(_type(one) for one in hint)
     if get_origin(hint) is not Annotated:
         return _plain(hint)
     plain, *notes = get_args(hint)
