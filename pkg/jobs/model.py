@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pkg.ids import dns_label
+from pkg.desired.jobs import job_name
 
 
 class JobKind(StrEnum):
@@ -75,11 +75,6 @@ class Job:
     def instance_id(self) -> str:
         """Of its lines in the log of the deployment; also the name of its container or Pod."""
         return job_name(self.id)
-
-
-def job_name(job_id: str) -> str:
-    """The name of a job's container or Pod: "job-06b7...". Deterministic: a second creation meets the first one."""
-    return dns_label(job_id)
 
 
 def release_job_id(deployment_id: str) -> str:

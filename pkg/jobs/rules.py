@@ -1,16 +1,16 @@
 """When a job has to have ended, and which outcome follows from what a region says. Pure."""
 
+from pkg.desired.jobs import AWAY_BOUND_S, MAX_RUN_TIMEOUT_S, START_BOUND_S
 from pkg.jobs.model import Job, JobEnd, JobStatus
+
+__all__ = ["AWAY_BOUND_S", "MAX_RUN_TIMEOUT_S", "START_BOUND_S"]
 
 MAX_RELEASE_TIMEOUT_S = 3600
 DEFAULT_RUN_TIMEOUT_S = 3600
-MAX_RUN_TIMEOUT_S = 86_400
 MAX_ACTIVE_RUNS = 10  # of an environment
 
-START_BOUND_S = 600  # from when its region was told: the pull of the image among it
 STOP_BOUND_S = 60  # krane kills after 10 s
 END_BOUND_S = 60  # on top of the timeout, while its region says that it runs
-AWAY_BOUND_S = 600  # on top of the timeout, while its region says nothing
 SEEN_S = 30  # krane reports a job every 10 s, whether or not it changed
 
 

@@ -2,8 +2,8 @@
 
 import docker
 
+from pkg.desired.jobs import job_name
 from pkg.ids import new_id
-from pkg.jobs.model import job_name
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import common_pb2
 from sealift.ctrl.v1.job_pb2 import (

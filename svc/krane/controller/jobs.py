@@ -261,7 +261,8 @@ class Jobs:
             log_tail=log_tail or (),
         )
         self._put(report)
-        log.info("job ended", extra=fields(job_id=job_id, status=job_pb2.JobStatus.Name(status), exit_code=exit_code))
+        name = job_pb2.JobStatus.Name(status).removeprefix("JOB_STATUS_").lower()
+        log.info("a job has ended", extra=fields(job_id=job_id, status=name))
 
     def _report(
         self,

@@ -15,10 +15,10 @@ from typing import Protocol, TypeVar
 import aiohttp
 import pytest
 
+from pkg.desired.jobs import job_name
 from pkg.desired.scaling import ReplicaBounds
 from pkg.errors import FailedPrecondition, Unavailable
 from pkg.ids import new_id
-from pkg.jobs.model import job_name
 from pkg.testing.wait import KUBERNETES_WAIT_S
 from svc.krane.runtime.port import (
     DeploymentSpec,

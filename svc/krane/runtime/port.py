@@ -179,7 +179,7 @@ class JobObservation:
     """A job's container or Pod as the runtime sees it now.
 
     Attributes:
-        seen: `name` is `pkg.jobs.model.job_name`, and `replica` means nothing. RUNNING from start to end; EXITED with
+        seen: `name` is `pkg.desired.jobs.job_name`, and `replica` means nothing. RUNNING from start to end; EXITED with
             the exit code of its first process.
         ended_at_ms: by the clock of `started_at_ms`; 0: it has not ended.
         reason: what ended it, for people, where the exit code would mislead; "": the exit code says it.

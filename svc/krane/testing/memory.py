@@ -6,9 +6,9 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 
+from pkg.desired.jobs import job_name
 from pkg.errors import FailedPrecondition, Unavailable
 from pkg.images import ImageRef, StoredImage
-from pkg.jobs.model import job_name
 from svc.krane.runtime.contract import ENDED_AT_ONCE
 from svc.krane.runtime.port import (
     CandidatePorts,

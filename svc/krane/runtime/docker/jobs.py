@@ -10,6 +10,7 @@ from typing import Any
 
 import docker.errors
 
+from pkg.desired.jobs import job_name
 from pkg.docker.calls import said
 from pkg.docker.labels import (
     LABEL_ENVIRONMENT,
@@ -21,7 +22,6 @@ from pkg.docker.labels import (
 )
 from pkg.docker.streams import EngineStreams
 from pkg.errors import FailedPrecondition, Unavailable
-from pkg.jobs.model import job_name
 from svc.krane.runtime import refusals
 from svc.krane.runtime.docker import container_spec, inspected
 from svc.krane.runtime.docker.creation import Creation

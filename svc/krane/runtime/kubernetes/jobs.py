@@ -14,10 +14,9 @@ from lightkube.core.resource import Resource
 from lightkube.resources.core_v1 import Pod as PodKind
 from lightkube.resources.core_v1 import Secret
 
+from pkg.desired.jobs import AWAY_BOUND_S, MAX_RUN_TIMEOUT_S, START_BOUND_S, job_name
 from pkg.errors import Unavailable
 from pkg.images import ImageRef
-from pkg.jobs.model import job_name
-from pkg.jobs.rules import AWAY_BOUND_S, MAX_RUN_TIMEOUT_S, START_BOUND_S
 from pkg.observability.logging import fields
 from svc.krane.runtime.kubernetes import failures, objects, pods
 from svc.krane.runtime.kubernetes import identity as names

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from pkg.jobs.model import job_name
+from pkg.desired.jobs import job_name
 from svc.krane.runtime.kubernetes import identity as names
 from svc.krane.runtime.kubernetes.wire import Condition, Pod, Terminated
 from svc.krane.runtime.port import (

@@ -124,12 +124,12 @@ def _place(connection: Connection, found: Deployment, now: int) -> Literal["no_r
     image_ref = found.image_ref or found.docker_image
     if why := instances.obstacle(image_ref, known):
         message = f"The image exists on one Docker engine only, and {why}. {SET_A_REGISTRY}"
-        _note(connection, found.id, "image.not_portable", message, now)
+        _note(connection, found.id, now, code="image.not_portable", message=message)
         return "failed"
     try:
         region = placement.choose(connection, None, now)
     except FailedPrecondition as error:
-        _note(connection, found.id, error.code, error.message, now)
+        _note(connection, found.id, now, code=error.code, message=error.message)
         return "failed"
     assert region is not None
     settings = from_json(found.settings_json)
@@ -157,13 +157,13 @@ async def note_not_begun(deps: WorkerDeps, deployment_id: str) -> None:
         job = jobs.get(connection, release_job_id(deployment_id))
         if job is None:
             message = f"No region registered within {REGION_TIMEOUT_S} s: is krane running? Start it and deploy again."
-            _note(connection, deployment_id, "instance.no_region", message, deps.clock())
+            _note(connection, deployment_id, deps.clock(), code="instance.no_region", message=message)
             return
         message = (
             f"The release commands of other deploys in this environment took more than {TURN_TIMEOUT_S // 3600} h, and "
             "they run one at a time. `sealift run --list` shows them; deploy again once they have ended."
         )
-        _note(connection, deployment_id, "release.not_started", message, deps.clock())
+        _note(connection, deployment_id, deps.clock(), code="release.not_started", message=message)
 
     await deps.db.write(write)
 
@@ -179,7 +179,8 @@ async def observe_release(deps: WorkerDeps, deployment_id: str) -> ReleaseObserv
         if job is not None and jobs.end_overdue(connection, job, now):
             job = jobs.get(connection, job.id)
         if job is None:
-            _note(connection, deployment_id, "release.not_started", "Its job is gone: deploy again.", now)
+            message = "Its job is gone: deploy again."
+            _note(connection, deployment_id, now, code="release.not_started", message=message)
             return ReleaseObservation(settled=True, now=now, outcome="failed")
         if not job.status.is_terminal:
             return ReleaseObservation(settled=False, now=now, outcome="running")
@@ -187,7 +188,7 @@ async def observe_release(deps: WorkerDeps, deployment_id: str) -> ReleaseObserv
             deployments.end_step(connection, deployment_id, Step.RELEASING, now)
             return ReleaseObservation(settled=True, now=now, outcome="succeeded")
         code, message = explain(job)
-        _note(connection, deployment_id, code, message, now)
+        _note(connection, deployment_id, now, code=code, message=message)
         deployments.keep_output(connection, deployment_id, tuple(job.log_tail_json))
         return ReleaseObservation(settled=True, now=now, outcome="failed")
 
@@ -228,5 +229,5 @@ async def stop_release(deps: WorkerDeps, deployment_id: str) -> Observation:
     return Observation(settled=await deps.db.write(write), now=deps.clock())
 
 
-def _note(connection: Connection, deployment_id: str, code: str, message: str, now: int) -> None:
+def _note(connection: Connection, deployment_id: str, now: int, *, code: str, message: str) -> None:
     deployments.note_error(connection, deployment_id, code=code, message=message, step=Step.RELEASING, now=now)
