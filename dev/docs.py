@@ -226,7 +226,7 @@ def _index_line(path: Path) -> str:
     lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("<!--")]
     title = next(line for line in lines if line.startswith("# ")).removeprefix("# ")
     paragraphs = "\n".join(lines[lines.index(f"# {title}") + 1 :]).strip().split("\n\n")
-    first = next(text for text in paragraphs if text[:1] not in "*#|`")
+    first = next(text for text in paragraphs if text[:1] not in "*#|" and not text.startswith("```"))
     sentence = re.split(r"(?<=\.)\s", " ".join(first.split()), maxsplit=1)[0]
     purpose = _sentence(re.sub(r"^Why [^:.]*: ", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", sentence)))
     return f"- [{title}]({path.relative_to(ROOT / 'docs')}): {purpose}"

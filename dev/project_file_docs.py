@@ -40,6 +40,10 @@ TEXTS: Mapping[str, str] = {
     "run.health_check.interval_ms": "interval of probes; shorter in the first seconds. Default: 1000.",
     "run.health_check.timeout_ms": "timeout of one probe. Default: 2000.",
     "run.health_check.start_timeout_s": "time to become healthy, else the start has failed. Default: 120.",
+    "release.command": "runs once per deploy, before anything of it starts, in a container of the new image with its "
+    "entrypoint; the deploy fails unless it exits with 0. A line, or a list of words. Default: `release` of a Procfile "
+    "where no Dockerfile is, else none.",
+    "release.timeout_s": "time for it, after which it is ended and the deploy fails. Default of an environment: 600.",
     "env": "variables of the app that are not secret; text or whole numbers. `sealift env set` overrides them.",
 }
 _NAMES = {str: "string", int: "integer"}
@@ -62,12 +66,14 @@ def _walk(kind: type[Section], prefix: str) -> Iterator[KeyDoc]:
 
 def _without_unset(hint: Any) -> Any:
     if get_origin(hint) in {Union, UnionType}:
-        (rest,) = (arg for arg in get_args(hint) if arg is not UnsetType)
-        return rest
+        rest = tuple(arg for arg in get_args(hint) if arg is not UnsetType)
+        return rest[0] if len(rest) == 1 else rest
     return hint
 
 
 def _type(hint: Any) -> str:
+    if isinstance(hint, tuple):
+        return "; or ".join(_type(one) for one in hint)
     if get_origin(hint) is not Annotated:
         return _plain(hint)
     plain, *notes = get_args(hint)

@@ -10,6 +10,7 @@ from pkg.desired.scaling import ReplicaBounds, bounds_of
 # Any subset of what `Settings.to_json` makes: the fields that an environment or a deploy sets.
 SettingsOverride: TypeAlias = dict[str, Any]
 
+DEFAULT_RELEASE_TIMEOUT_S = 600
 DEFAULT_PORT = 8080  # handed to the app as $PORT when none is set
 
 
@@ -33,6 +34,7 @@ class Settings:
         port: None: not set; the app is handed `DEFAULT_PORT`; where it listens is adopted (`pkg.regions.ports`).
         command: None: the image's own.
         protocol: What the ingress and probes speak to the app.
+        release_command: Runs once per deploy, before its instances; None: nothing does.
     """
 
     cpu_millicores: int = 1000
@@ -44,6 +46,8 @@ class Settings:
     command: tuple[str, ...] | None = None
     health_check: HealthCheck = field(default_factory=HealthCheck)
     protocol: AppProtocol = AppProtocol.HTTP1
+    release_command: tuple[str, ...] | None = None
+    release_timeout_s: int = DEFAULT_RELEASE_TIMEOUT_S
 
     @property
     def required_capabilities(self) -> frozenset[str]:
@@ -68,8 +72,9 @@ class Settings:
             known["health_check"] = replace(self.health_check, **known["health_check"])
         if "protocol" in known:
             known["protocol"] = AppProtocol(known["protocol"])
-        if known.get("command") is not None:
-            known["command"] = tuple(known["command"])
+        for name in ("command", "release_command"):
+            if known.get(name) is not None:
+                known[name] = tuple(known[name])
         return replace(self, **known)
 
     def scaled(self, replicas: int | None) -> "Settings":
@@ -81,7 +86,8 @@ class Settings:
     def to_json(self) -> dict[str, Any]:
         """As plain JSON, for a column."""
         plain = asdict(self)
-        plain["command"] = None if self.command is None else list(self.command)
+        for name in ("command", "release_command"):
+            plain[name] = None if plain[name] is None else list(plain[name])
         return plain
 
 

@@ -88,6 +88,7 @@ class Step(StrEnum):
 
     QUEUED = "queued"
     BUILDING = "building"
+    RELEASING = "releasing"  # only of a deploy with a release command; the status is `deploying`
     DEPLOYING = "deploying"
     NETWORK = "network"
     FINALIZING = "finalizing"

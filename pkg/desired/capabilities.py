@@ -26,6 +26,7 @@ TOPOLOGY = ChangeKind("topology", "feed.topology/1")  # by deployment id
 ROUTE = ChangeKind("route", "feed.route/1")  # by hostname
 CERTIFICATE = ChangeKind("certificate", "feed.certificate/1")  # by certificate id
 CHALLENGE = ChangeKind("challenge", "feed.challenge/1")  # by token
+JOB = ChangeKind("job", "feed.job/1")  # by job id
 
 BASELINE = frozenset({TOPOLOGY.capability, ROUTE.capability})
 

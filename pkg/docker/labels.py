@@ -14,6 +14,11 @@ LABEL_REPLICA = "sealift.replica"
 LABEL_SPEC = "sealift.spec"
 LABEL_RESTART = "sealift.restart"  # the restart that an instance was made for; absent: none
 
+# On the container of a job, which is no instance: it has no LABEL_DEPLOYMENT.
+LABEL_JOB = "sealift.job"
+LABEL_JOB_KIND = "sealift.job-kind"  # "release" or "run"
+LABEL_JOB_DEPLOYMENT = "sealift.job-deployment"
+
 
 def label_filters(*labels: str) -> dict[str, str]:
     """The query of the engine's lists that leaves only what carries every label (`key=value` or `key`)."""

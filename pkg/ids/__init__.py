@@ -9,7 +9,25 @@ import secrets
 import time
 
 PREFIXES = frozenset(
-    {"ws", "proj", "env", "dep", "bld", "ins", "op", "key", "req", "inst", "drain", "aud", "cert", "ord", "dom", "del"}
+    {
+        "ws",
+        "proj",
+        "env",
+        "dep",
+        "bld",
+        "ins",
+        "op",
+        "key",
+        "req",
+        "inst",
+        "drain",
+        "aud",
+        "cert",
+        "ord",
+        "dom",
+        "del",
+        "job",
+    }
 )
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: no i, l, o, u
 _LENGTH = 26

@@ -19,6 +19,7 @@ from pkg.deployments.status import RunState, Source, Status, Step
 from pkg.environments import queries as environments
 from pkg.environments.model import Environment
 from pkg.images import ImageRef
+from pkg.jobs import placement
 from pkg.projects import queries as projects
 from pkg.regions import capabilities
 from pkg.regions import queries as regions
@@ -122,7 +123,10 @@ def record_deploy(connection: Connection, intent: DeployIntent, now: int) -> lis
     """
     place = environments.get(connection, intent.environment.id)
     check_not_deleting(connection, None if place is None else place.deletion_id)
-    capabilities.check(connection, capabilities.DEPLOY | from_json(intent.settings).required_capabilities)
+    settings = from_json(intent.settings)
+    capabilities.check(connection, capabilities.DEPLOY | settings.required_capabilities)
+    if settings.release_command:
+        placement.choose(connection, None, now)
     environment = intent.environment
     seq = environments.take_seq(connection, environment.id)
     queries.add(

@@ -15,6 +15,7 @@ import pkg.environments.tables
 import pkg.feed.tables
 import pkg.idempotency.tables
 import pkg.installation.tables
+import pkg.jobs.tables
 import pkg.keys.tables
 import pkg.operations.tables
 import pkg.projects.tables

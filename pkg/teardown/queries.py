@@ -11,6 +11,7 @@ from pkg.deployments.status import RunState
 from pkg.deployments.tables import deployment_ports, deployment_steps, deployments
 from pkg.environments.tables import environment_variables, environments
 from pkg.idempotency.tables import idempotency_keys
+from pkg.jobs.tables import jobs
 from pkg.operations.tables import operations
 from pkg.projects.tables import projects
 from pkg.regions.tables import instances, topologies
@@ -86,7 +87,7 @@ def erase(connection: Connection, deletion: Deletion, now: int) -> bool:
     the deletion itself stay as they are.
     """
     of_it = _ids(deletion)
-    for table in (deployment_steps, deployment_ports, topologies, instances):
+    for table in (deployment_steps, deployment_ports, topologies, instances, jobs):
         connection.execute(delete(table).where(table.c.deployment_id.in_(of_it)))
     connection.execute(delete(routes).where(routes.c.deployment_id.in_(of_it)))
     done = operations.c.deployment_id.in_(of_it)

@@ -13,6 +13,7 @@ from pkg.deletions.gates import CODES
 from pkg.deletions.model import Deletion, DeletionKind
 from pkg.deployments import queries as deployments
 from pkg.deployments.model import Deployment
+from pkg.jobs import queries as jobs
 from pkg.operations import queries as operations
 from pkg.operations.model import Operation, OperationStatus
 from pkg.workflows import outbox
@@ -68,6 +69,13 @@ def end_work(connection: Connection, deletion: Deletion, now: int) -> Work:
         if not _has_operation(connection, deletion, operation) or _end_unsent(connection, deletion, operation, now):
             continue
         names.append(f"the {operation.kind.replace('_', '-')} {operation.id} ({operation.status})")
+    for job in jobs.active(connection):
+        target = deployments.get(connection, job.deployment_id)
+        if target is None or not _has_deployment(deletion, target):
+            continue
+        asked = jobs.request_stop(connection, job.id, now)
+        if asked is not None and not asked.status.is_terminal and not jobs.end_overdue(connection, asked, now):
+            names.append(f"the job {job.id} ({job.status})")
     narrower = _narrower(deletion, deletions.active(connection, project_id=deletion.project_id))
     names += [f"the deletion {other.id} of {other.what}" for other in narrower]
     return Work(tuple(deploys), tuple(building), tuple(names))

@@ -9,6 +9,8 @@ from pkg.builds.model import BuildStatus
 from pkg.deployments import queries as deployments
 from pkg.deployments.status import TERMINAL, RunState, Status, Step
 from pkg.deployments.tables import deployments as table
+from pkg.jobs import queries as jobs
+from pkg.jobs.model import release_job_id
 from pkg.regions import deployment_health
 from pkg.regions import queries as regions
 from pkg.restate import Handler
@@ -19,6 +21,7 @@ from sealift.workflow.v1.workflow_pb2 import DeployRequest, DeployResult, Empty,
 DEPLOY_RUN = Handler("Deploy", "run", DeployRequest, DeployResult)
 DEPLOY_STOP = Handler("Deploy", "stop", StopRequest, Empty)
 DEPLOY_INSTANCES_CHANGED = Handler("Deploy", "instances_changed", NotifyRequest, Empty)
+DEPLOY_RELEASED = Handler("Deploy", "released", NotifyRequest, Empty)
 DEPLOY_APPLIED = Handler("Deploy", "applied", NotifyRequest, Empty)
 
 LOST_CODE = "internal.workflow_lost"
@@ -39,6 +42,7 @@ def _end_lost(connection: Connection, deployment_id: str, now: int) -> int | Non
     step = STEP_OF_STATUS[found.status]
     if not deployments.fail(connection, deployment_id, code=LOST_CODE, message=message, step=step, now=now):
         return None
+    jobs.request_stop(connection, release_job_id(deployment_id), now)
     moves.undo(connection, deployment_id=deployment_id, seq=found.seq, now=now)
     moves.drop_own(connection, deployment_id, now)
     regions.stop(connection, deployment_id, now)

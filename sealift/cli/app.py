@@ -27,6 +27,7 @@ COMMANDS = {
     "usage": LazyCommand("sealift.cli.commands.usage:usage", "Show the CPU, memory and traffic that instances used."),
     "logs": LazyCommand("sealift.cli.commands.logs:logs", "Print what an app prints, or a build log."),
     "ls": LazyCommand("sealift.cli.commands.ls:ls", "List deployments, newest first."),
+    "run": LazyCommand("sealift.cli.commands.run:run_command", "Run a command once, with what is live."),
     "promote": LazyCommand("sealift.cli.commands.promote:promote", "Make a ready deployment the live one."),
     "rollback": LazyCommand("sealift.cli.commands.rollback:rollback", "Return to the version that was live before."),
     "ps": LazyCommand("sealift.cli.commands.ps:ps", "List the instances that run now, with CPU and memory."),

@@ -37,8 +37,8 @@ from sealift.client.testing import KEY, FakeServer
         (["env:set", "A=b"], "no such command 'env:set'; did you mean 'env'? See: sealift env --help"),
         (["env", "rm", "A"],
          "no such command 'rm'; `sealift env unset NAME` removes a variable; see: sealift env --help"),
-        (["run", "bash"],
-         "no such command 'run'; use `docker exec` on the machine that runs the instance; "
+        (["shell", "x"],
+         "no such command 'shell'; `sealift run -- sh` runs a command in a container of its own; "
          "see: sealift --help"),
         (["logs", "--tail", "0"], "--tail: 0 is not from 1 to 1000; see: sealift logs --help"),
         (["logs", "--after", "5"], "--after: a number is of a build log: add --build; see: sealift logs --help"),

@@ -4,7 +4,7 @@ A call whose repeat is harmless is retried while the server is unavailable, see 
 """
 
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -21,6 +21,7 @@ from sealift.ctrl.v1 import (
     deployment_pb2,
     domain_pb2,
     environment_pb2,
+    job_pb2,
     key_pb2,
     log_pb2,
     project_pb2,
@@ -56,6 +57,7 @@ class Client(Connection):
             deployment_pb2_grpc,
             domain_pb2_grpc,
             environment_pb2_grpc,
+            job_pb2_grpc,
             key_pb2_grpc,
             project_pb2_grpc,
             stats_pb2_grpc,
@@ -70,6 +72,7 @@ class Client(Connection):
         self._builds: Any = build_pb2_grpc.BuildServiceStub(self._channel)
         self._deployments: Any = deployment_pb2_grpc.DeploymentServiceStub(self._channel)
         self._deletions: Any = deletion_pb2_grpc.DeletionServiceStub(self._channel)
+        self._jobs: Any = job_pb2_grpc.JobServiceStub(self._channel)
         self._keys: Any = key_pb2_grpc.KeyServiceStub(self._channel)
 
     # -- the server
@@ -336,6 +339,38 @@ class Client(Connection):
         """One stream of an operation's changes; `follow.follow_operation` reconnects."""
         request = deployment_pb2.WatchOperationRequest(operation_id=operation_id)
         return self._stream(self._deployments.WatchOperation, request)
+
+    # -- jobs
+
+    async def run_command(self, environment_id: str, command: Sequence[str], timeout_s: int) -> job_pb2.Job:
+        """Start a command with what is live in an environment."""
+        request = job_pb2.RunCommandRequest(
+            environment_id=environment_id,
+            command=command,
+            timeout_s=timeout_s,
+            idempotency_key=new_idempotency_key(),
+        )
+        answer: job_pb2.RunCommandResponse = await self._call(self._jobs.RunCommand, request)
+        return answer.job
+
+    async def job(self, job_id: str) -> job_pb2.Job:
+        """One job."""
+        answer: job_pb2.GetJobResponse = await self._call(self._jobs.GetJob, job_pb2.GetJobRequest(job_id=job_id))
+        return answer.job
+
+    async def jobs(self, environment_id: str, *, limit: int = 20) -> list[job_pb2.Job]:
+        """The newest `limit` jobs of an environment, newest first."""
+        request = job_pb2.ListJobsRequest(environment_id=environment_id, page_size=min(limit, PAGE_SIZE))
+        return await self._newest(self._jobs.ListJobs, request, limit, lambda page: page.jobs)
+
+    async def stop_job(self, job_id: str) -> job_pb2.Job:
+        """Ask a job to end. Idempotent."""
+        answer: job_pb2.StopJobResponse = await self._call(self._jobs.StopJob, job_pb2.StopJobRequest(job_id=job_id))
+        return answer.job
+
+    def stream_job(self, job_id: str) -> AsyncIterator[job_pb2.WatchJobResponse]:
+        """One stream of a job's changes; `follow.follow_job` reconnects."""
+        return self._stream(self._jobs.WatchJob, job_pb2.WatchJobRequest(job_id=job_id))
 
     # -- deletions; recording one is idempotent
 

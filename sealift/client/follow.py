@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from sealift.client.client import Client
 from sealift.client.errors import ClientError, ServerError, TimedOutError, UnreachableError
-from sealift.ctrl.v1 import build_pb2, deletion_pb2, deployment_pb2
+from sealift.ctrl.v1 import build_pb2, deletion_pb2, deployment_pb2, job_pb2
 
 POLL_S = 5.0
 GIVE_UP_S = 600.0
@@ -36,6 +36,14 @@ TERMINAL_BUILD = frozenset(
     {build_pb2.BUILD_STATUS_SUCCEEDED, build_pb2.BUILD_STATUS_FAILED, build_pb2.BUILD_STATUS_CANCELLED}
 )
 TERMINAL_OPERATION = frozenset({deployment_pb2.OPERATION_STATUS_DONE, deployment_pb2.OPERATION_STATUS_FAILED})
+TERMINAL_JOB = frozenset(
+    {
+        job_pb2.JOB_STATUS_SUCCEEDED,
+        job_pb2.JOB_STATUS_FAILED,
+        job_pb2.JOB_STATUS_STOPPED,
+        job_pb2.JOB_STATUS_TIMED_OUT,
+    }
+)
 TERMINAL_DELETION = frozenset({deletion_pb2.DELETION_STATUS_DONE, deletion_pb2.DELETION_STATUS_FAILED})
 
 State = TypeVar("State")
@@ -248,6 +256,27 @@ async def follow_build(
     )
     async for build in states:
         yield build
+
+
+async def follow_job(
+    client: Client,
+    job_id: str,
+    *,
+    notice: Notice = _silent,
+    poll_s: float = POLL_S,
+    give_up_s: float = GIVE_UP_S,
+) -> AsyncIterator[job_pb2.Job]:
+    """The job now and after every change; the last one is terminal. Raises like `follow_deployment`."""
+
+    async def stream() -> AsyncIterator[job_pb2.Job]:
+        async for message in client.stream_job(job_id):
+            yield message.job
+
+    states = _follow(
+        stream, lambda: client.job(job_id), lambda job: job.status in TERMINAL_JOB, notice, poll_s, give_up_s
+    )
+    async for job in states:
+        yield job
 
 
 async def follow_build_logs(

@@ -1,6 +1,6 @@
 """What apps print, over any number of streams."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from sealift.client.client import Client
 from sealift.client.errors import ServerError, TimedOutError, UnreachableError
@@ -16,7 +16,7 @@ async def follow_logs(
     *,
     notice: Notice,
     give_up_s: float | None = None,
-) -> AsyncIterator[log_pb2.GetLogsResponse]:
+) -> AsyncGenerator[log_pb2.GetLogsResponse, None]:
     """Each line once, those of an instance in order. A lost stream is resumed behind the last line.
 
     With `follow` it ends when nothing of the deployment runs any more, else after what is stored.

@@ -13,6 +13,7 @@ from pkg.auth.testing import METHODS
 from pkg.certificates import queries as certificates
 from pkg.deployments import queries as deployments
 from pkg.deployments.status import RunState
+from pkg.desired.capabilities import BASELINE, JOB
 from sealift.ctrl.v1 import (
     acme_pb2,
     build_pb2,
@@ -20,10 +21,12 @@ from sealift.ctrl.v1 import (
     deployment_pb2,
     domain_pb2,
     environment_pb2,
+    job_pb2,
     key_pb2,
     project_pb2,
 )
 from sealift.ctrl.v1.options_pb2 import Permission
+from svc.api.cluster_testing import place, register
 from svc.api.conftest import Deploy, Upload
 from svc.api.deployment_testing import make_ready
 from svc.api.testing import RunningApi, begin_drain
@@ -99,6 +102,10 @@ async def test_every_mutation_leaves_one_row(api: RunningApi, upload: Upload, de
     key = (await admin.key.CreateKey(key_pb2.CreateKeyRequest(name="ci", role=key_pb2.KEY_ROLE_DEPLOY))).key
     await admin.key.RevokeKey(key_pb2.RevokeKeyRequest(key_id=key.key_id))
     await admin.ctrl.EndDrain(ctrl_pb2.EndDrainRequest(drain_id=await begin_drain(api)))
+    await register(api, capabilities=sorted(BASELINE | {JOB.capability}))
+    await api.db.write(place, first.deployment_id)
+    command = job_pb2.RunCommandRequest(environment_id=environment.environment_id, command=["id"])
+    await admin.job.StopJob(job_pb2.StopJobRequest(job_id=(await admin.job.RunCommand(command)).job.job_id))
     domain = (
         await admin.domain.AddDomain(
             domain_pb2.AddDomainRequest(environment_id=environment.environment_id, hostname="www.audited.example")

@@ -31,6 +31,8 @@ from svc.api.dispatch.reconciler import Reconciler
 from svc.api.domains.checker import DomainChecker
 from svc.api.http.app import make_app
 from svc.api.http.health import Health
+from svc.api.jobs.sweep import EVERY_S as SWEEP_EVERY_S
+from svc.api.jobs.sweep import JobSweep
 from svc.api.loops import every
 from svc.api.rpc import Authorizer, Clients, RpcPipeline, Service
 from svc.api.servers import GrpcServer, HttpServer, bind_http
@@ -160,6 +162,7 @@ def _tasks(deps: ApiDeps, runner: Runner) -> None:
         )  # fmt: skip
         runner.spawn("certificates", sweep.run())
     runner.spawn("reconciler", reconciler.run())
+    runner.spawn("jobs", every(SWEEP_EVERY_S, JobSweep(deps.db, deps.clock).sweep))
     runner.spawn("domains", _domain_checker(deps).run())
     runner.spawn("dispatcher", deps.dispatcher.run())
 

@@ -39,6 +39,7 @@ from sealift.ctrl.v1 import (
     deployment_pb2_grpc,
     domain_pb2_grpc,
     environment_pb2_grpc,
+    job_pb2_grpc,
     key_pb2_grpc,
     project_pb2_grpc,
     routing_pb2_grpc,
@@ -135,6 +136,7 @@ class Stubs:
         self.routing: Any = routing_pb2_grpc.RoutingServiceStub(channel)
         self.stats: Any = stats_pb2_grpc.StatsServiceStub(channel)
         self.cluster: Any = cluster_pb2_grpc.ClusterServiceStub(channel)
+        self.job: Any = job_pb2_grpc.JobServiceStub(channel)
         self.key: Any = key_pb2_grpc.KeyServiceStub(channel)
 
 

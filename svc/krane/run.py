@@ -27,6 +27,7 @@ from svc.krane.controller.desired import Change, DesiredState
 from svc.krane.controller.endpoints import Endpoints, EndpointsFile, boot_id
 from svc.krane.controller.feed import Feed
 from svc.krane.controller.images import ImageCleanup
+from svc.krane.controller.jobs import Jobs
 from svc.krane.controller.log_shipping import LogShipping
 from svc.krane.controller.log_throttle import LogLimits
 from svc.krane.controller.reconcile import Reconciler
@@ -92,9 +93,7 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
     service = Service(ready.is_set)
     metrics = await _metrics(config, service, runner)
 
-    key = read_secret_file(config.api.key_file)
-    api = ClusterApi(config.api.target, key.decode("ascii").strip(), is_tls=config.api.is_tls)
-    runner.defer("api channel", api.close)
+    key, api = _api(config, runner)
     is_shared = factory.is_shared(config)
     contact = Contact(api, replica_id(config.state_dir), is_shared=is_shared)
     registration = Registration(contact, config.region, config.instance_id or "", config.runtime.backend)
@@ -129,6 +128,10 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
         runner,
     )
     reconciler = Reconciler(deps, timing.resync_s)
+    jobs = Jobs(
+        config.region, runtime, desired, deps.logs, api.report_jobs, deps.engine_found, lambda: replicas.term,
+        timing.stop_grace_s,
+    )  # fmt: skip
     spans = _spans(desired, contact, runner)
     routing = Routing(
         config.region, desired, ingress, snapshot, endpoints.wait_saved, spans.report, metrics, is_shared=is_shared
@@ -142,6 +145,7 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
         generation = snapshot.generation if change.head else snapshot.changed()
         routing.changed(change, generation)
         reconciler.apply(change)
+        jobs.changed()
         metrics.desired(change.version)
         is_known.set()
 
@@ -160,6 +164,7 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
         ("access reports", access.run()),
         ("usage reports", deps.usage.run(deps.engine_found)),
         ("reconcile", reconciler.run()),
+        ("jobs", jobs.run()),
         ("routing", routing.run()),
         ("feed", feed.run()),
         ("registration", registration.run(installation_id, runtime.check)),
@@ -170,6 +175,13 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
     runner.spawn("open ingress", _open_ingress(is_known, has_memory, reconciler, ingress, ready))
     if is_shared:
         _take_part(config, runner, contact, replicas, service, reconciler, metrics)
+
+
+def _api(config: KraneConfig, runner: Runner) -> tuple[bytes, ClusterApi]:
+    key = read_secret_file(config.api.key_file)
+    api = ClusterApi(config.api.target, key.decode("ascii").strip(), is_tls=config.api.is_tls)
+    runner.defer("api channel", api.close)
+    return key, api
 
 
 def _listener_spec(config: IngressConfig) -> ListenerSpec:

@@ -297,12 +297,26 @@ class FakeNode:
         if uid not in self._pods:
             self._pods[uid] = _Pod(str(IPv4Address(self._next)))
             self._next += 1
-            self._pods[uid].task = asyncio.create_task(self._play(self._pods[uid], pod))
-        if pod["metadata"].get("deletionTimestamp"):
-            mine = self._pods[uid]
-            if mine.task and mine.task.get_name() != "end":
-                mine.task.cancel()
-                mine.task = asyncio.create_task(self._finish(mine, pod), name="end")
+            self._pods[uid].task = asyncio.create_task(self._play(self._pods[uid], pod), name="play")
+        mine = self._pods[uid]
+        if pod["spec"].get("activeDeadlineSeconds", 1 << 20) < 60 and mine.task and mine.task.get_name() == "play":
+            mine.task.cancel()
+            mine.task = asyncio.create_task(self._expire(mine, pod), name="expire")
+        if pod["metadata"].get("deletionTimestamp") and mine.task and mine.task.get_name() != "end":
+            mine.task.cancel()
+            mine.task = asyncio.create_task(self._finish(mine, pod), name="end")
+
+    async def _expire(self, mine: _Pod, pod: Object) -> None:
+        """As a kubelet of 1.20: the Pod has failed at once, and its status says nothing of containers any more."""
+        mine.close()
+        async with mine.has_printed:
+            mine.has_printed.notify_all()
+        status = {
+            "phase": "Failed", "reason": "DeadlineExceeded", "containerStatuses": None,
+            "message": "Pod was active on the node longer than the specified deadline",
+        }  # fmt: skip
+        change = {"metadata": {"uid": pod["metadata"]["uid"]}, "status": status}
+        await self._insist("PATCH", _path(pod) + "/status", change)
 
     async def _finish(self, mine: _Pod, pod: Object) -> None:
         await asyncio.sleep(min(_pre_stop_s(pod), pod["metadata"].get("deletionGracePeriodSeconds", 30)))
@@ -346,7 +360,10 @@ class FakeNode:
             mine.close()
             async with mine.has_printed:
                 mine.has_printed.notify_all()
-            await self._report(mine, pod, last)
+            is_job = pod["spec"].get("restartPolicy") == "Never"
+            await self._report(mine, pod, last, is_over=is_job)
+            if is_job:
+                return
             if mine.restarts:
                 wait_s = min(BACK_OFF_S * 2 ** (mine.restarts - 1), MAX_BACK_OFF_S)
                 message = f"back-off {wait_s}s restarting failed container of pod={pod['metadata']['name']}"
@@ -370,12 +387,23 @@ class FakeNode:
         for source in container.get("envFrom", []):
             if secret := source.get("secretRef"):
                 namespace = pod["metadata"]["namespace"]
-                body = await self._insist("GET", f"/api/v1/namespaces/{namespace}/secrets/{secret['name']}")
+                path = f"/api/v1/namespaces/{namespace}/secrets/{secret['name']}"
+                body = await self._insist("GET", path)
+                while not body and pod["spec"].get("restartPolicy") == "Never":  # it comes after the Pod
+                    await asyncio.sleep(STEP_S)
+                    body = await self._insist("GET", path)
                 found |= {name: base64.b64decode(value).decode() for name, value in body.get("data", {}).items()}
         return found | {one["name"]: one["value"] for one in container.get("env", []) if "value" in one}
 
     async def _report(
-        self, mine: _Pod, pod: Object, state: Object, *, is_ready: bool = False, last: Object | None = None
+        self,
+        mine: _Pod,
+        pod: Object,
+        state: Object,
+        *,
+        is_ready: bool = False,
+        last: Object | None = None,
+        is_over: bool = False,
     ) -> None:
         has_started = bool(mine.restarts or last) or "waiting" not in state
         truths = {"Initialized": True, "PodScheduled": True, "ContainersReady": is_ready, "Ready": is_ready}
@@ -388,8 +416,11 @@ class FakeNode:
             "lastState": last or {},
             **({"containerID": f"fake://{uid}-{mine.restarts}"} if has_started else {}),
         }
+        phase = "Running" if has_started else "Pending"
+        if is_over:
+            phase = "Failed" if state["terminated"]["exitCode"] else "Succeeded"
         status = {
-            "phase": "Running" if has_started else "Pending",
+            "phase": phase,
             "podIP": mine.address,
             "podIPs": [{"ip": mine.address}],
             "hostIP": "127.0.0.1",

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from sealift.cli.buildplan import go, node, python, static
-from sealift.cli.buildplan.commands import given_start, kind_of, other_processes
+from sealift.cli.buildplan.commands import given_start, kind_of, other_processes, release_of
 from sealift.cli.buildplan.files import AppFiles
 from sealift.cli.buildplan.model import AppKind, BuildPlan, NoStart, Settings
 from sealift.cli.buildplan.node_packages import LOCKS
@@ -50,7 +50,9 @@ def candidates(files: AppFiles, settings: Settings) -> list[BuildPlan]:
     plans, unclear = _find(files, settings)
     if not plans:
         raise _nothing(files, settings, unclear)
-    return [replace(plan, notes=(*plan.notes, *_not_read(files, plan), *other_processes(files))) for plan in plans]
+    release = () if settings.has_release else release_of(files)
+    others = other_processes(files, has_release=settings.has_release)
+    return [replace(plan, notes=(*plan.notes, *_not_read(files, plan), *others), release=release) for plan in plans]
 
 
 def _not_read(files: AppFiles, plan: BuildPlan) -> list[str]:

@@ -75,7 +75,7 @@ def test_processes_that_are_not_started() -> None:
     """Promise: the other lines of a Procfile are named."""
     found = plan({"main.py": "", "Procfile": "web: python main.py\nrelease: ./migrate\nworker: python w.py\nclock: x"})
     assert found.notes == (
-        "the release command of the Procfile is not run yet",
+        "before each deploy starts, ./migrate runs (release of the Procfile)",
         "worker, clock of the Procfile are not started yet",
     )
 

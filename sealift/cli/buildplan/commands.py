@@ -48,13 +48,21 @@ def start_of(line: str, source: str) -> Start:
     return Start(shown(line), words(line), source)
 
 
-def other_processes(files: AppFiles) -> list[str]:
-    """Sentences about the lines of the Procfile that are not started."""
+def release_of(files: AppFiles) -> tuple[str, ...]:
+    """The release command of the Procfile; () for none."""
+    line = processes(files).get("release", "")
+    return words(line) if line else ()
+
+
+def other_processes(files: AppFiles, *, has_release: bool = False) -> list[str]:
+    """Sentences about the other lines of the Procfile. `has_release`: [release] command is set."""
     web = web_process(files)
     others = [name for name in processes(files) if not web or name != web[0]]
     said = []
-    if "release" in others:
-        said.append("the release command of the Procfile is not run yet")
+    if "release" in others and has_release:
+        said.append("the release command of the Procfile is not run: [release] command is")
+    elif "release" in others:
+        said.append(f"before each deploy starts, {shown(processes(files)['release'])} runs (release of the Procfile)")
     if rest := [name for name in others if name != "release"]:
         are = "is" if len(rest) == 1 else "are"
         said.append(f"{', '.join(rest[:5])} of the Procfile {are} not started yet")

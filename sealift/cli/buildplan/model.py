@@ -65,6 +65,7 @@ class Settings:
         base_image: takes the place of the one that the app is built from; "" for none.
         command: [run] command; () if it is not set. It takes the place of a detected start command.
         go_package: [build] go_package, "" if it is not set.
+        has_release: [release] command is set, so that of a Procfile does not count.
         build_args: the names of the build arguments, which the steps of the build get as variables.
     """
 
@@ -73,6 +74,7 @@ class Settings:
     base_image: str = ""
     command: tuple[str, ...] = ()
     go_package: str = ""
+    has_release: bool = False
     build_args: tuple[str, ...] = ()
 
     def base(self, kind: AppKind) -> str:
@@ -91,6 +93,7 @@ class BuildPlan:
         does: what it does, e.g. "starts gunicorn app:app (Procfile)".
         dockerfile: the whole text; the same files and settings give the same text.
         notes: what a user would not expect.
+        release: the release command of the Procfile; () for none, or if it does not count.
     """
 
     kind: AppKind
@@ -99,6 +102,7 @@ class BuildPlan:
     does: str
     dockerfile: str
     notes: tuple[str, ...] = ()
+    release: tuple[str, ...] = ()
 
     def sentence(self) -> str:
         """The plan in one line."""

@@ -128,6 +128,7 @@ def deploy(
             platform=checked_platform(platform, file),
             no_cache=no_cache,
             run=file.run if port is None else replace(file.run, port=port),
+            release=file.release,
             variables=file.env,
             idempotency_key=idempotency_key,
         )

@@ -5,6 +5,7 @@ import shlex
 
 import click
 
+from sealift.cli.buildplan.commands import words
 from sealift.cli.format.deployment_text import replicas_text
 from sealift.cli.format.protocol_text import PROTOCOLS, protocol_text
 from sealift.cli.format.tables import render_table
@@ -84,6 +85,13 @@ def create(ctx: click.Context, slug: str, project: str | None) -> int:
     return run(make)
 
 
+def release_text(settings: common_pb2.RuntimeSettings) -> str:
+    """The release command, if there is one."""
+    if not settings.release_command.values:
+        return ""
+    return f", release: {shlex.join(settings.release_command.values)} (at most {settings.release_timeout_s} s)"
+
+
 # Options of the health check: name -> field.
 _CHECK_FIELDS = {
     "health_check_interval_ms": "interval_ms",
@@ -140,6 +148,13 @@ def _split(ctx: click.Context, param: click.Parameter, line: str | None) -> list
     metavar="LINE",
     help='Replaces the image\'s command, without a shell; "": that of the image.',
 )
+@click.option(
+    "--release-command",
+    type=TEXT_OR_EMPTY,
+    metavar="LINE",
+    help='Runs once per deploy, before anything of it starts; "": nothing does.',
+)
+@click.option("--release-timeout-s", type=Number(1, 3600), help="Time for the release command.")
 @project_option
 @click.pass_context
 def change(
@@ -150,11 +165,12 @@ def change(
     protocol: str | None,
     health_check_path: str | None,
     command: list[str] | None,
+    release_command: str | None,
     **given: int | None,
 ) -> int:
     """Change settings of the environment SLUG for later deployments, and print all its settings.
 
-    [run] in sealift.toml overrides them.
+    [run] and [release] in sealift.toml override them.
     """
     check: dict[str, int | str | None] = {_CHECK_FIELDS[name]: given.pop(name) for name in _CHECK_FIELDS}
     check["path"] = health_check_path
@@ -168,6 +184,9 @@ def change(
     if command is not None:
         settings.command.SetInParent()
         settings.command.values.extend(command)
+    if release_command is not None:
+        settings.release_command.SetInParent()
+        settings.release_command.values.extend(words(release_command) if release_command.strip() else ())
     if not settings.ByteSize() and not has_check:
         raise click.UsageError("nothing to change: set at least one option")
 
@@ -189,6 +208,7 @@ def change(
             f"protocol: {protocol_text(changed)}"
             + (f", health check: {changed.health_check.path}" if changed.health_check.path else "")
             + (f", command: {shlex.join(changed.command.values)}" if changed.command.values else "")
+            + release_text(changed)
         )
         click.echo(f"{slug} of {place.slug} is changed; deploy to apply the change", err=True)
         return 0

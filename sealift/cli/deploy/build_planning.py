@@ -44,6 +44,7 @@ def settings_of(file: ProjectFile, base_image: str | None = None, build_args: Co
         bases=BaseImages(**bases),
         base_image=base_image or "",
         command=tuple(file.run.command) if isinstance(file.run.command, list) else (),
+        has_release=file.release.words() is not None,
         go_package=build.go_package if isinstance(build.go_package, str) else "",
         build_args=tuple(sorted(build_args)),
     )

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import msgspec
+
 from sealift.cli.buildplan.model import BuildPlan
 from sealift.cli.format.text import clean
-from sealift.cli.project.project_file import ProjectFile, RunSection
+from sealift.cli.project.project_file import ProjectFile, ReleaseSection, RunSection
 from sealift.client.ci import ci_avatar, ci_branch
 from sealift.client.context import DEFAULT_DOCKERFILE, size_text
 from sealift.client.errors import InputError
@@ -45,7 +47,7 @@ class Plan:
         target: stage to build; None: the last.
         platform: "linux/amd64" or "linux/arm64"; None: the builder's own.
         no_cache: run every step of the build.
-        run: settings that override the environment's.
+        run, release: settings that override the environment's.
         variables: defaults that the environment's variables override.
         idempotency_key: given by the user; None: generate one.
     """
@@ -68,6 +70,7 @@ class Plan:
     platform: str | None = None
     no_cache: bool = False
     run: RunSection = field(default_factory=RunSection)
+    release: ReleaseSection = field(default_factory=ReleaseSection)
     variables: Mapping[str, str] = field(default_factory=dict)
     idempotency_key: str | None = None
 
@@ -88,7 +91,7 @@ class Plan:
         return [f"no Dockerfile: {self.build_plan.sentence()}", *self.build_plan.notes]
 
     def with_build_plan(self, build_plan: BuildPlan) -> "Plan":
-        """The plan with a generated Dockerfile.
+        """The plan with a generated Dockerfile, and the release command of the app's Procfile if none is set.
 
         Raises:
             InputError: a stage of a Dockerfile is asked for.
@@ -99,7 +102,10 @@ class Plan:
                 "and [build] target, or write a Dockerfile",
                 field="target",
             )
-        return replace(self, build_plan=build_plan)
+        release = self.release
+        if build_plan.release and release.words() is None:
+            release = msgspec.structs.replace(release, command=list(build_plan.release))
+        return replace(self, build_plan=build_plan, release=release)
 
     def with_git(self, git: GitInfo, env: Mapping[str, str] = os.environ) -> "Plan":
         """The plan with the facts from git and a branch: the given one, else git's, the CI system's, or main."""

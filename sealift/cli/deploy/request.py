@@ -6,7 +6,7 @@ from msgspec import UNSET
 
 from sealift.cli.deploy.plan import DEFAULT_BRANCH, Plan
 from sealift.cli.format.protocol_text import PROTOCOLS
-from sealift.cli.project.project_file import RunSection
+from sealift.cli.project.project_file import ReleaseSection, RunSection
 from sealift.client.client import new_idempotency_key
 from sealift.client.context import DEFAULT_DOCKERFILE
 from sealift.client.git import GitInfo
@@ -53,6 +53,7 @@ def create_request(plan: Plan, project_id: str, stored: StoredContext | None) ->
     if commit.ByteSize():
         request.git_commit.CopyFrom(commit)
     settings = runtime_settings(plan.run)
+    _add_release(settings, plan.release)
     if settings.ByteSize():
         request.settings.CopyFrom(settings)
     return request
@@ -101,8 +102,15 @@ def git_commit(git: GitInfo, author_avatar_url: str = "") -> deployment_pb2.GitC
     return commit
 
 
+def _add_release(settings: common_pb2.RuntimeSettings, release: ReleaseSection) -> None:
+    if (words := release.words()) is not None:
+        settings.release_command.CopyFrom(common_pb2.StringList(values=words))
+    if isinstance(release.timeout_s, int):
+        settings.release_timeout_s = release.timeout_s
+
+
 def runtime_settings(run: RunSection) -> common_pb2.RuntimeSettings:
-    """The settings in the file."""
+    """The settings of [run] in the file."""
     settings = common_pb2.RuntimeSettings()
     if run.port is not UNSET:
         settings.port = run.port

@@ -12,6 +12,7 @@ BUILT_STEPS = tuple(step for step in STEPS if step != "building")  # of a deploy
 _LABELS = {
     "queued": ("Queued", "Queued"),
     "building": ("Building", "Built"),
+    "releasing": ("Running the release command", "Release command done"),
     "deploying": ("Starting", "Started"),
     "network": ("Moving traffic", "Traffic moved"),
     "finalizing": ("Finishing", "Finished"),

@@ -39,7 +39,7 @@ class TerminalOutput(LineOutput):
     def __init__(self, console: Console | None = None, *, steps: Sequence[str] = STEPS) -> None:
         """`steps`: those that the work has, in order."""
         super().__init__()
-        self._steps = steps
+        self._steps = list(steps)
         self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         self._progress: tuple[str, int, int] | None = None
         self._began: dict[str, float] = {}
@@ -78,6 +78,8 @@ class TerminalOutput(LineOutput):
         """A step of the deployment started or ended."""
         if event.phase is Phase.STARTED:
             self._began[event.name] = time.monotonic()
+            if event.name not in self._steps:  # one that not every deploy has
+                self._steps.insert(sum(name in self._ended for name in self._steps), event.name)
         else:
             self._ended.add(event.name)
             self._build_step = ""

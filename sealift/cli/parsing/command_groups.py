@@ -107,8 +107,8 @@ _INSTEAD = (
         ("deploy", "`sealift deploy` starts new instances, even without changes; `sealift promote` restores an app "
          "that was taken down"),
     )),
-    (("run", "exec", "shell", "console", "ssh", "bash"), (
-        ("deploy", "use `docker exec` on the machine that runs the instance"),
+    (("exec", "shell", "console", "ssh", "bash"), (
+        ("run", "`sealift run -- sh` runs a command in a container of its own"),
     )),
 )  # fmt: skip
 NEAR = 0.8  # ratio of difflib: one or two letters differ; "destroy" is not near "deploy"

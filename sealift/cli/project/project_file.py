@@ -22,6 +22,10 @@ command = ["python", "app.py"]
 [run.health_check]
 path = "/healthz"
 
+[release]                    # runs once per deploy, before anything of it starts
+command = "python manage.py migrate"
+timeout_s = 600
+
 [env]                        # no secrets; `sealift env set` overrides it
 LOG_LEVEL = "info"
 """
@@ -96,6 +100,21 @@ class RunSection(Section, frozen=True, kw_only=True):
     health_check: HealthCheckSection | UnsetType = UNSET
 
 
+class ReleaseSection(Section, frozen=True, kw_only=True):
+    """What runs once per deploy, before anything of it starts; absent keys are taken from the environment."""
+
+    command: Annotated[str, Meta(max_length=4096)] | Annotated[list[Word], Meta(max_length=64)] | UnsetType = UNSET
+    timeout_s: Annotated[int, Meta(ge=1, le=3600)] | UnsetType = UNSET
+
+    def words(self) -> list[str] | None:
+        """The command as a list; None: not set. A line is split, and gets a shell only if it needs one."""
+        from sealift.cli.buildplan.commands import words
+
+        if not isinstance(self.command, str):
+            return list(self.command) if isinstance(self.command, list) else None
+        return list(words(self.command)) if self.command.strip() else []
+
+
 class ProjectFile(Section, frozen=True, kw_only=True):
     """The whole file."""
 
@@ -105,6 +124,7 @@ class ProjectFile(Section, frozen=True, kw_only=True):
     dockerfile: Text | UnsetType = UNSET
     build: BuildSection = BuildSection()
     run: RunSection = RunSection()
+    release: ReleaseSection = ReleaseSection()
     env: Annotated[dict[str, str], Meta(max_length=256)] = msgspec.field(default_factory=dict)
 
 

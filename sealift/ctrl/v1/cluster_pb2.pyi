@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from sealift.ctrl.v1 import common_pb2 as _common_pb2
 from sealift.ctrl.v1 import deployment_pb2 as _deployment_pb2
+from sealift.ctrl.v1 import job_pb2 as _job_pb2
 from sealift.ctrl.v1 import routing_pb2 as _routing_pb2
 from sealift.ctrl.v1 import stats_pb2 as _stats_pb2
 import builtins as _builtins
@@ -195,6 +196,8 @@ class WatchDesiredStateResponse(_message.Message):
     CERTIFICATE_REMOVED_FIELD_NUMBER: _builtins.int
     CHALLENGE_FIELD_NUMBER: _builtins.int
     CHALLENGE_REMOVED_FIELD_NUMBER: _builtins.int
+    JOB_FIELD_NUMBER: _builtins.int
+    JOB_REMOVED_FIELD_NUMBER: _builtins.int
     REQUIRED_CAPABILITIES_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """of the change; for snapshot items, of the snapshot"""
@@ -227,6 +230,10 @@ class WatchDesiredStateResponse(_message.Message):
     @_builtins.property
     def challenge_removed(self) -> Global___ChallengeRemoved: ...
     @_builtins.property
+    def job(self) -> Global___DesiredJob: ...
+    @_builtins.property
+    def job_removed(self) -> Global___JobRemoved: ...
+    @_builtins.property
     def required_capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Features that krane needs to apply the item, besides its kind. A krane that lacks one keeps the previous state of
         the item (none, if it is new) and reports the version as unsupported.
@@ -247,13 +254,15 @@ class WatchDesiredStateResponse(_message.Message):
         certificate_removed: Global___CertificateRemoved | None = ...,
         challenge: Global___Challenge | None = ...,
         challenge_removed: Global___ChallengeRemoved | None = ...,
+        job: Global___DesiredJob | None = ...,
+        job_removed: Global___JobRemoved | None = ...,
         required_capabilities: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "certificate_removed", b"certificate_removed", "challenge", b"challenge", "challenge_removed", b"challenge_removed", "event", b"event", "head", b"head", "route", b"route", "route_removed", b"route_removed", "snapshot_begin", b"snapshot_begin", "snapshot_end", b"snapshot_end", "topology", b"topology", "topology_removed", b"topology_removed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "certificate_removed", b"certificate_removed", "challenge", b"challenge", "challenge_removed", b"challenge_removed", "event", b"event", "head", b"head", "job", b"job", "job_removed", b"job_removed", "route", b"route", "route_removed", b"route_removed", "snapshot_begin", b"snapshot_begin", "snapshot_end", b"snapshot_end", "topology", b"topology", "topology_removed", b"topology_removed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "certificate_removed", b"certificate_removed", "challenge", b"challenge", "challenge_removed", b"challenge_removed", "event", b"event", "head", b"head", "required_capabilities", b"required_capabilities", "route", b"route", "route_removed", b"route_removed", "snapshot_begin", b"snapshot_begin", "snapshot_end", b"snapshot_end", "topology", b"topology", "topology_removed", b"topology_removed", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "certificate_removed", b"certificate_removed", "challenge", b"challenge", "challenge_removed", b"challenge_removed", "event", b"event", "head", b"head", "job", b"job", "job_removed", b"job_removed", "required_capabilities", b"required_capabilities", "route", b"route", "route_removed", b"route_removed", "snapshot_begin", b"snapshot_begin", "snapshot_end", b"snapshot_end", "topology", b"topology", "topology_removed", b"topology_removed", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["snapshot_begin", "snapshot_end", "topology", "topology_removed", "route", "route_removed", "head", "certificate", "certificate_removed", "challenge", "challenge_removed"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["snapshot_begin", "snapshot_end", "topology", "topology_removed", "route", "route_removed", "head", "certificate", "certificate_removed", "challenge", "challenge_removed", "job", "job_removed"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -622,6 +631,68 @@ class ChallengeRemoved(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ChallengeRemoved: _TypeAlias = ChallengeRemoved  # noqa: Y015
+
+@_typing.final
+class DesiredJob(_message.Message):
+    """A container that runs once. It is desired until its end was reported."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    OF_FIELD_NUMBER: _builtins.int
+    TIMEOUT_S_FIELD_NUMBER: _builtins.int
+    STOPPED_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    kind: _job_pb2.JobKind.ValueType
+    """of one environment, release commands run one at a time, the earliest first"""
+    timeout_s: _builtins.int
+    """from its start; then it is signalled, and killed ten seconds later"""
+    stopped: _builtins.bool
+    """it is to end, or not to start"""
+    created_at: _builtins.int
+    """epoch ms"""
+    @_builtins.property
+    def of(self) -> Global___Topology:
+        """What it is made from, as an instance of the deployment would be, but that settings.command is the job's."""
+
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+        kind: _job_pb2.JobKind.ValueType = ...,
+        of: Global___Topology | None = ...,
+        timeout_s: _builtins.int = ...,
+        stopped: _builtins.bool = ...,
+        created_at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["of", b"of"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "job_id", b"job_id", "kind", b"kind", "of", b"of", "stopped", b"stopped", "timeout_s", b"timeout_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DesiredJob: _TypeAlias = DesiredJob  # noqa: Y015
+
+@_typing.final
+class JobRemoved(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JobRemoved: _TypeAlias = JobRemoved  # noqa: Y015
 
 @_typing.final
 class ReportAppliedRequest(_message.Message):
@@ -1003,6 +1074,100 @@ class HeartbeatResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HeartbeatResponse: _TypeAlias = HeartbeatResponse  # noqa: Y015
+
+@_typing.final
+class JobReport(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
+    STARTED_AT_FIELD_NUMBER: _builtins.int
+    EXIT_CODE_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    LOG_TAIL_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    status: _job_pb2.JobStatus.ValueType
+    """PENDING: it waits, reason says for what"""
+    instance_id: _builtins.str
+    """the container's or Pod's name"""
+    started_at: _builtins.int
+    """epoch ms; 0: not started"""
+    exit_code: _builtins.int
+    """of its first process"""
+    code: _builtins.str
+    """for FAILED without an exit code: a stable code, e.g. "instance.image_missing" """
+    reason: _builtins.str
+    """for people; at most 1024 characters"""
+    @_builtins.property
+    def log_tail(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """at the end: at most 100 lines of 1024 characters, printable, without values of variables"""
+
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+        status: _job_pb2.JobStatus.ValueType = ...,
+        instance_id: _builtins.str = ...,
+        started_at: _builtins.int = ...,
+        exit_code: _builtins.int | None = ...,
+        code: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        log_tail: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "code", b"code", "exit_code", b"exit_code", "instance_id", b"instance_id", "job_id", b"job_id", "log_tail", b"log_tail", "reason", b"reason", "started_at", b"started_at", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
+    _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__exit_code) -> _WhichOneofReturnType__exit_code | None: ...
+
+Global___JobReport: _TypeAlias = JobReport  # noqa: Y015
+
+@_typing.final
+class ReportJobsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGION_FIELD_NUMBER: _builtins.int
+    JOBS_FIELD_NUMBER: _builtins.int
+    LEADER_TERM_FIELD_NUMBER: _builtins.int
+    region: _builtins.str
+    leader_term: _builtins.int
+    @_builtins.property
+    def jobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___JobReport]:
+        """at most 200"""
+
+    def __init__(
+        self,
+        *,
+        region: _builtins.str = ...,
+        jobs: _abc.Iterable[Global___JobReport] | None = ...,
+        leader_term: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["jobs", b"jobs", "leader_term", b"leader_term", "region", b"region"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportJobsRequest: _TypeAlias = ReportJobsRequest  # noqa: Y015
+
+@_typing.final
+class ReportJobsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportJobsResponse: _TypeAlias = ReportJobsResponse  # noqa: Y015
 
 @_typing.final
 class ListReleasedRequest(_message.Message):

@@ -86,6 +86,11 @@ class ClusterServiceStub:
                 request_serializer=sealift_dot_ctrl_dot_v1_dot_usage__pb2.ReportUsageRequest.SerializeToString,
                 response_deserializer=sealift_dot_ctrl_dot_v1_dot_usage__pb2.ReportUsageResponse.FromString,
                 _registered_method=True)
+        self.ReportJobs = channel.unary_unary(
+                '/sealift.ctrl.v1.ClusterService/ReportJobs',
+                request_serializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportJobsRequest.SerializeToString,
+                response_deserializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportJobsResponse.FromString,
+                _registered_method=True)
         self.ListReleased = channel.unary_unary(
                 '/sealift.ctrl.v1.ClusterService/ListReleased',
                 request_serializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ListReleasedRequest.SerializeToString,
@@ -171,6 +176,14 @@ class ClusterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportJobs(self, request, context):
+        """How jobs of the region are. Idempotent: a job that has ended stays as it ended; unknown ones are dropped.
+        FailedPrecondition region.not_leading: there is a newer leader.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListReleased(self, request, context):
         """Which of these stopping deployments no counted replica's ingress sends requests to any more: the leader may delete
         their instances.
@@ -226,6 +239,11 @@ def add_ClusterServiceServicer_to_server(servicer, server):
                     servicer.ReportUsage,
                     request_deserializer=sealift_dot_ctrl_dot_v1_dot_usage__pb2.ReportUsageRequest.FromString,
                     response_serializer=sealift_dot_ctrl_dot_v1_dot_usage__pb2.ReportUsageResponse.SerializeToString,
+            ),
+            'ReportJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportJobs,
+                    request_deserializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportJobsRequest.FromString,
+                    response_serializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportJobsResponse.SerializeToString,
             ),
             'ListReleased': grpc.unary_unary_rpc_method_handler(
                     servicer.ListReleased,
@@ -481,6 +499,33 @@ class ClusterService:
             '/sealift.ctrl.v1.ClusterService/ReportUsage',
             sealift_dot_ctrl_dot_v1_dot_usage__pb2.ReportUsageRequest.SerializeToString,
             sealift_dot_ctrl_dot_v1_dot_usage__pb2.ReportUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sealift.ctrl.v1.ClusterService/ReportJobs',
+            sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportJobsRequest.SerializeToString,
+            sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportJobsResponse.FromString,
             options,
             channel_credentials,
             insecure,

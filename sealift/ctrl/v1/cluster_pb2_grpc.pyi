@@ -71,6 +71,10 @@ class ClusterServiceStub:
     each minute, hour and day. Dropped are reports about unknown deployments, and of times that are kept no longer or more
     than a day ahead.
     """
+    ReportJobs: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ReportJobsRequest, _cluster_pb2.ReportJobsResponse]
+    """How jobs of the region are. Idempotent: a job that has ended stays as it ended; unknown ones are dropped.
+    FailedPrecondition region.not_leading: there is a newer leader.
+    """
     ListReleased: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ListReleasedRequest, _cluster_pb2.ListReleasedResponse]
     """Which of these stopping deployments no counted replica's ingress sends requests to any more: the leader may delete
     their instances.
@@ -116,6 +120,10 @@ class ClusterServiceAsyncStub(ClusterServiceStub):
     """What instances have used. Idempotent: of the reports of one source and begin, the one with the highest number counts in
     each minute, hour and day. Dropped are reports about unknown deployments, and of times that are kept no longer or more
     than a day ahead.
+    """
+    ReportJobs: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ReportJobsRequest, _cluster_pb2.ReportJobsResponse]  # type: ignore[assignment]
+    """How jobs of the region are. Idempotent: a job that has ended stays as it ended; unknown ones are dropped.
+    FailedPrecondition region.not_leading: there is a newer leader.
     """
     ListReleased: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ListReleasedRequest, _cluster_pb2.ListReleasedResponse]  # type: ignore[assignment]
     """Which of these stopping deployments no counted replica's ingress sends requests to any more: the leader may delete
@@ -213,6 +221,16 @@ class ClusterServiceServicer(metaclass=_abc_1.ABCMeta):
         """What instances have used. Idempotent: of the reports of one source and begin, the one with the highest number counts in
         each minute, hour and day. Dropped are reports about unknown deployments, and of times that are kept no longer or more
         than a day ahead.
+        """
+
+    @_abc_1.abstractmethod
+    def ReportJobs(
+        self,
+        request: _cluster_pb2.ReportJobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_pb2.ReportJobsResponse, _abc.Awaitable[_cluster_pb2.ReportJobsResponse]]:
+        """How jobs of the region are. Idempotent: a job that has ended stays as it ended; unknown ones are dropped.
+        FailedPrecondition region.not_leading: there is a newer leader.
         """
 
     @_abc_1.abstractmethod

@@ -59,7 +59,7 @@ class Problem(_message.Message):
     message: _builtins.str
     """what happened, why, and the next step; at most 2048 characters"""
     step: _builtins.str
-    """the failed deployment step: queued, building, deploying, network, finalizing; "" if none"""
+    """the failed deployment step: queued, building, releasing, deploying, network, finalizing; "" if none"""
     def __init__(
         self,
         *,
@@ -130,6 +130,8 @@ class RuntimeSettings(_message.Message):
     MAX_REPLICAS_FIELD_NUMBER: _builtins.int
     TARGET_CPU_PERCENT_FIELD_NUMBER: _builtins.int
     PROTOCOL_FIELD_NUMBER: _builtins.int
+    RELEASE_COMMAND_FIELD_NUMBER: _builtins.int
+    RELEASE_TIMEOUT_S_FIELD_NUMBER: _builtins.int
     cpu_millicores: _builtins.int
     """50..64000, default 1000"""
     memory_mib: _builtins.int
@@ -154,12 +156,20 @@ class RuntimeSettings(_message.Message):
     """1..100 of cpu_millicores, default 80: the mean that the autoscaler aims at"""
     protocol: Global___AppProtocol.ValueType
     """default HTTP1"""
+    release_timeout_s: _builtins.int
+    """1..3600, default 600"""
     @_builtins.property
     def command(self) -> Global___StringList:
         """replaces the image's command; at most 64 words of 4096 characters"""
 
     @_builtins.property
     def health_check(self) -> Global___HealthCheck: ...
+    @_builtins.property
+    def release_command(self) -> Global___StringList:
+        """Runs once per deploy, before any instance of it starts, as command would: with the image's entrypoint. Its exit code is
+        0, or the deploy fails. Empty: none.
+        """
+
     def __init__(
         self,
         *,
@@ -174,10 +184,12 @@ class RuntimeSettings(_message.Message):
         max_replicas: _builtins.int | None = ...,
         target_cpu_percent: _builtins.int | None = ...,
         protocol: Global___AppProtocol.ValueType | None = ...,
+        release_command: Global___StringList | None = ...,
+        release_timeout_s: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu_millicores", b"_cpu_millicores", "_disk_mib", b"_disk_mib", "_max_replicas", b"_max_replicas", "_memory_mib", b"_memory_mib", "_min_replicas", b"_min_replicas", "_port", b"_port", "_protocol", b"_protocol", "_replicas", b"_replicas", "_target_cpu_percent", b"_target_cpu_percent", "command", b"command", "cpu_millicores", b"cpu_millicores", "disk_mib", b"disk_mib", "health_check", b"health_check", "max_replicas", b"max_replicas", "memory_mib", b"memory_mib", "min_replicas", b"min_replicas", "port", b"port", "protocol", b"protocol", "replicas", b"replicas", "target_cpu_percent", b"target_cpu_percent"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu_millicores", b"_cpu_millicores", "_disk_mib", b"_disk_mib", "_max_replicas", b"_max_replicas", "_memory_mib", b"_memory_mib", "_min_replicas", b"_min_replicas", "_port", b"_port", "_protocol", b"_protocol", "_release_timeout_s", b"_release_timeout_s", "_replicas", b"_replicas", "_target_cpu_percent", b"_target_cpu_percent", "command", b"command", "cpu_millicores", b"cpu_millicores", "disk_mib", b"disk_mib", "health_check", b"health_check", "max_replicas", b"max_replicas", "memory_mib", b"memory_mib", "min_replicas", b"min_replicas", "port", b"port", "protocol", b"protocol", "release_command", b"release_command", "release_timeout_s", b"release_timeout_s", "replicas", b"replicas", "target_cpu_percent", b"target_cpu_percent"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu_millicores", b"_cpu_millicores", "_disk_mib", b"_disk_mib", "_max_replicas", b"_max_replicas", "_memory_mib", b"_memory_mib", "_min_replicas", b"_min_replicas", "_port", b"_port", "_protocol", b"_protocol", "_replicas", b"_replicas", "_target_cpu_percent", b"_target_cpu_percent", "command", b"command", "cpu_millicores", b"cpu_millicores", "disk_mib", b"disk_mib", "health_check", b"health_check", "max_replicas", b"max_replicas", "memory_mib", b"memory_mib", "min_replicas", b"min_replicas", "port", b"port", "protocol", b"protocol", "replicas", b"replicas", "target_cpu_percent", b"target_cpu_percent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu_millicores", b"_cpu_millicores", "_disk_mib", b"_disk_mib", "_max_replicas", b"_max_replicas", "_memory_mib", b"_memory_mib", "_min_replicas", b"_min_replicas", "_port", b"_port", "_protocol", b"_protocol", "_release_timeout_s", b"_release_timeout_s", "_replicas", b"_replicas", "_target_cpu_percent", b"_target_cpu_percent", "command", b"command", "cpu_millicores", b"cpu_millicores", "disk_mib", b"disk_mib", "health_check", b"health_check", "max_replicas", b"max_replicas", "memory_mib", b"memory_mib", "min_replicas", b"min_replicas", "port", b"port", "protocol", b"protocol", "release_command", b"release_command", "release_timeout_s", b"release_timeout_s", "replicas", b"replicas", "target_cpu_percent", b"target_cpu_percent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cpu_millicores: _TypeAlias = _typing.Literal["cpu_millicores"]  # noqa: Y015
     _WhichOneofArgType__cpu_millicores: _TypeAlias = _typing.Literal["_cpu_millicores", b"_cpu_millicores"]  # noqa: Y015
@@ -193,6 +205,8 @@ class RuntimeSettings(_message.Message):
     _WhichOneofArgType__port: _TypeAlias = _typing.Literal["_port", b"_port"]  # noqa: Y015
     _WhichOneofReturnType__protocol: _TypeAlias = _typing.Literal["protocol"]  # noqa: Y015
     _WhichOneofArgType__protocol: _TypeAlias = _typing.Literal["_protocol", b"_protocol"]  # noqa: Y015
+    _WhichOneofReturnType__release_timeout_s: _TypeAlias = _typing.Literal["release_timeout_s"]  # noqa: Y015
+    _WhichOneofArgType__release_timeout_s: _TypeAlias = _typing.Literal["_release_timeout_s", b"_release_timeout_s"]  # noqa: Y015
     _WhichOneofReturnType__replicas: _TypeAlias = _typing.Literal["replicas"]  # noqa: Y015
     _WhichOneofArgType__replicas: _TypeAlias = _typing.Literal["_replicas", b"_replicas"]  # noqa: Y015
     _WhichOneofReturnType__target_cpu_percent: _TypeAlias = _typing.Literal["target_cpu_percent"]  # noqa: Y015
@@ -211,6 +225,8 @@ class RuntimeSettings(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__port) -> _WhichOneofReturnType__port | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__protocol) -> _WhichOneofReturnType__protocol | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__release_timeout_s) -> _WhichOneofReturnType__release_timeout_s | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__replicas) -> _WhichOneofReturnType__replicas | None: ...
     @_typing.overload

@@ -281,7 +281,7 @@ class DeploymentStep(_message.Message):
     ENDED_AT_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """queued, building, deploying, network, finalizing"""
+    """queued, building, releasing (its release command), deploying, network, finalizing"""
     started_at: _builtins.int
     ended_at: _builtins.int
     error: _builtins.str

@@ -8,16 +8,19 @@ from pkg.certificates import queries as certificates
 from pkg.certificates.model import Certificate, ChallengeRow
 from pkg.deployments import queries as deployments
 from pkg.deployments.addresses import hostnames_of, main_hostname, own_hostname
-from pkg.deployments.settings import from_json
+from pkg.deployments.model import Deployment
+from pkg.deployments.settings import Settings, from_json
 from pkg.deployments.status import Source
 from pkg.deployments.variables import opened_snapshot
-from pkg.desired.capabilities import CERTIFICATE, CHALLENGE, ROUTE, TOPOLOGY
+from pkg.desired.capabilities import CERTIFICATE, CHALLENGE, JOB, ROUTE, TOPOLOGY
 from pkg.desired.route import DeploymentTarget, Route, Target
 from pkg.environments import queries as environments
 from pkg.errors import Internal
 from pkg.hostnames import Sticky
 from pkg.images import ImageRef
 from pkg.images.access import must_pull
+from pkg.jobs import queries as jobs
+from pkg.jobs.model import Job
 from pkg.regions import ports
 from pkg.regions import queries as regions
 from pkg.regions.queries import TopologyRow
@@ -25,8 +28,10 @@ from pkg.routes import queries as routes
 from pkg.routes.queries import RouteRow
 from pkg.secrets import AssociatedData
 from sealift.ctrl.v1 import cluster_pb2 as pb
+from sealift.ctrl.v1 import common_pb2
 from svc.api.feed.producer import Producer, Rendering
 from svc.api.requests import settings
+from svc.api.requests.job_enums import JOB_KINDS
 from svc.api.requests.sticky import STICKY_KINDS
 
 
@@ -54,32 +59,78 @@ class Topologies:
         deployment = deployments.get(connection, row.deployment_id)
         if deployment is None:
             raise Internal("feed.deployment_gone", f"the topology of {row.deployment_id} has no deployment")
-        environment = environments.get(connection, deployment.environment_id)
-        if environment is None:
-            raise Internal("feed.environment_gone", f"the environment of {deployment.id} is gone")
-        ingress = self._rendering.ingress
-        hostnames = hostnames_of(connection, deployment, environment, ingress.apex_domain)
-        wanted = from_json(deployment.settings_json).scaled(environment.replicas)
-        topology = pb.Topology(
-            deployment_id=deployment.id,
-            workspace_id=deployment.workspace_id,
-            project_id=deployment.project_id,
-            environment_id=deployment.environment_id,
-            image_ref=row.image_ref,
-            settings=settings.render(wanted),
-            variables=({} if row.stopped else opened_snapshot(self._rendering.vault, environment.data_key, deployment)),
-            plain_variables=[] if row.stopped else deployment.plain_variables_json,
-            stopped=row.stopped,
-            traceparent=deployment.traceparent,
-            own_authority=ingress.authority(own_hostname(hostnames)),
-            public_url=ingress.url(main_hostname(hostnames)),
-            adopted_port=ports.adopted(connection, deployment.id),
-            restart_generation=deployment.restart_generation,
-            must_pull=deployment.source is Source.IMAGE and must_pull(ImageRef.parse(row.image_ref)),
-        )
+        topology, wanted = _topology(connection, self._rendering, deployment, row.image_ref, is_stopped=row.stopped)
         # Any krane can stop it.
         needed = frozenset() if row.stopped else wanted.required_capabilities
         return pb.WatchDesiredStateResponse(topology=topology, required_capabilities=sorted(needed))
+
+
+class Jobs:
+    """Commands that the region is to run once."""
+
+    kind = JOB
+
+    def __init__(self, rendering: Rendering) -> None:
+        self._rendering = rendering
+
+    def snapshot(self, connection: Connection, region: str) -> Iterator[pb.WatchDesiredStateResponse]:
+        """See `Producer`."""
+        for job in jobs.wanted_in(connection, region):
+            yield self._render(connection, job)
+
+    def current(self, connection: Connection, region: str, key: str) -> pb.WatchDesiredStateResponse:
+        """See `Producer`."""
+        job = jobs.get(connection, key)
+        if job is None or job.status.is_terminal or job.region != region or job.wanted_at is None:
+            return pb.WatchDesiredStateResponse(job_removed=pb.JobRemoved(job_id=key))
+        return self._render(connection, job)
+
+    def _render(self, connection: Connection, job: Job) -> pb.WatchDesiredStateResponse:
+        deployment = deployments.get(connection, job.deployment_id)
+        if deployment is None:
+            raise Internal("feed.deployment_gone", f"the job {job.id} has no deployment")
+        topology, _ = _topology(connection, self._rendering, deployment, job.image_ref, is_stopped=False)
+        topology.settings.command.CopyFrom(common_pb2.StringList(values=job.command_json))
+        return pb.WatchDesiredStateResponse(
+            job=pb.DesiredJob(
+                job_id=job.id,
+                kind=JOB_KINDS[job.kind],
+                of=topology,
+                timeout_s=job.timeout_s,
+                stopped=job.stop_requested_at is not None,
+                created_at=job.created_at,
+            )
+        )
+
+
+def _topology(
+    connection: Connection, rendering: Rendering, deployment: Deployment, image_ref: str, *, is_stopped: bool
+) -> tuple[pb.Topology, Settings]:
+    """What instances of the deployment are made from, and its settings with the environment's number."""
+    environment = environments.get(connection, deployment.environment_id)
+    if environment is None:
+        raise Internal("feed.environment_gone", f"the environment of {deployment.id} is gone")
+    ingress = rendering.ingress
+    hostnames = hostnames_of(connection, deployment, environment, ingress.apex_domain)
+    wanted = from_json(deployment.settings_json).scaled(environment.replicas)
+    topology = pb.Topology(
+        deployment_id=deployment.id,
+        workspace_id=deployment.workspace_id,
+        project_id=deployment.project_id,
+        environment_id=deployment.environment_id,
+        image_ref=image_ref,
+        settings=settings.render(wanted),
+        variables=({} if is_stopped else opened_snapshot(rendering.vault, environment.data_key, deployment)),
+        plain_variables=[] if is_stopped else deployment.plain_variables_json,
+        stopped=is_stopped,
+        traceparent=deployment.traceparent,
+        own_authority=ingress.authority(own_hostname(hostnames)),
+        public_url=ingress.url(main_hostname(hostnames)),
+        adopted_port=ports.adopted(connection, deployment.id),
+        restart_generation=deployment.restart_generation,
+        must_pull=deployment.source is Source.IMAGE and must_pull(ImageRef.parse(image_ref)),
+    )
+    return topology, wanted
 
 
 class Routes:
@@ -200,4 +251,4 @@ def _target(target: Target) -> pb.RouteTarget:
 
 
 # In the order of a snapshot.
-PRODUCERS: tuple[Callable[[Rendering], Producer], ...] = (Topologies, Routes, Certificates, Challenges)
+PRODUCERS: tuple[Callable[[Rendering], Producer], ...] = (Topologies, Routes, Certificates, Challenges, Jobs)

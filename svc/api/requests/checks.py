@@ -18,6 +18,7 @@ _ID_WORDS = {
     "drain": "a drain id",
     "dom": "a domain id",
     "del": "a deletion id",
+    "job": "a job id",
 }
 
 

@@ -9,6 +9,8 @@ from pkg.deployments.model import Deployment
 from pkg.environments import queries as environments
 from pkg.environments.model import Environment
 from pkg.errors import NotFound
+from pkg.jobs import queries as jobs
+from pkg.jobs.model import Job
 from pkg.operations import queries as operations
 from pkg.operations.model import Operation
 from pkg.projects import queries as projects
@@ -93,4 +95,17 @@ def operation(connection: Connection, workspace_id: str, operation_id: str) -> O
     found = operations.get(connection, operation_id, workspace_id=workspace_id)
     if found is None:
         raise NotFound("operation.not_found", f"There is no operation {operation_id}.", field="operation_id")
+    return found
+
+
+def job(connection: Connection, workspace_id: str, job_id: str) -> Job:
+    """The job, or NotFound `job.not_found`."""
+    check_id("job_id", "job", job_id)
+    found = jobs.get(connection, job_id, workspace_id=workspace_id)
+    if found is None:
+        raise NotFound(
+            "job.not_found",
+            f"There is no job {job_id} (any more): `sealift run --list` lists those of an environment.",
+            field="job_id",
+        )
     return found

@@ -6,6 +6,7 @@ from pkg.deployments.settings import Settings, SettingsOverride
 from pkg.desired.protocol import AppProtocol
 from pkg.desired.scaling import FIELDS, MAX_CPU_PERCENT, MAX_REPLICAS, check_one_kind
 from pkg.errors import InvalidArgument
+from pkg.jobs.rules import MAX_RELEASE_TIMEOUT_S
 from sealift.ctrl.v1 import common_pb2 as pb
 from svc.api.requests.checks import check_range, check_text
 
@@ -19,6 +20,7 @@ _NUMBERS = {
     "memory_mib": (16, 262144),
     "disk_mib": (16, 1048576),
     "replicas": (1, MAX_REPLICAS),
+    "release_timeout_s": (1, MAX_RELEASE_TIMEOUT_S),
 }
 _BOUNDS = {"min_replicas": MAX_REPLICAS, "max_replicas": MAX_REPLICAS, "target_cpu_percent": MAX_CPU_PERCENT}
 _PROTOCOLS = {AppProtocol.HTTP1: pb.APP_PROTOCOL_HTTP1, AppProtocol.H2C: pb.APP_PROTOCOL_H2C}
@@ -28,8 +30,8 @@ _HEALTH_NUMBERS = {"interval_ms": (100, 60000), "timeout_ms": (100, 30000), "sta
 def override_of(settings: pb.RuntimeSettings, field: str = "settings") -> SettingsOverride:
     """The fields that are present, checked.
 
-    An empty command is the image's own, port 0 none that is set. Of a health check, the path always counts and numbers
-    that are 0 are absent.
+    An empty command is the image's own, an empty release command none, port 0 none that is set. Of a health check, the
+    path always counts and numbers that are 0 are absent.
     """
     override: SettingsOverride = {}
     if settings.HasField("port"):
@@ -46,7 +48,10 @@ def override_of(settings: pb.RuntimeSettings, field: str = "settings") -> Settin
     if bounds:
         override["autoscaling"] = bounds
     if settings.HasField("command"):
-        override["command"] = _command(f"{field}.command", list(settings.command.values)) or None
+        override["command"] = command_of(f"{field}.command", list(settings.command.values)) or None
+    if settings.HasField("release_command"):
+        words = list(settings.release_command.values)
+        override["release_command"] = command_of(f"{field}.release_command", words) or None
     if settings.HasField("health_check"):
         override["health_check"] = _health_check(f"{field}.health_check", settings.health_check)
     if settings.HasField("protocol"):
@@ -74,6 +79,8 @@ def render(settings: Settings) -> pb.RuntimeSettings:
             start_timeout_s=check.start_timeout_s,
         ),
         protocol=_PROTOCOLS[settings.protocol],
+        release_command=None if settings.release_command is None else pb.StringList(values=settings.release_command),
+        release_timeout_s=settings.release_timeout_s,
     )
 
 
@@ -85,7 +92,8 @@ def _protocol(field: str, value: int) -> AppProtocol:
     raise InvalidArgument(field, f"is {value}, which is none of {names}")
 
 
-def _command(field: str, words: list[str]) -> list[str]:
+def command_of(field: str, words: list[str]) -> list[str]:
+    """The words of a command, checked; none is none."""
     if len(words) > MAX_COMMAND_WORDS:
         raise InvalidArgument(f"{field}.values", f"has {len(words)} words, at most {MAX_COMMAND_WORDS} are allowed")
     for number, word in enumerate(words):

@@ -75,6 +75,10 @@ class ClusterApi:
         )
         return answer
 
+    async def report_jobs(self, request: pb.ReportJobsRequest) -> None:
+        """How jobs are. Idempotent: a job ends once."""
+        await self._stub.ReportJobs(request, metadata=self._metadata, timeout=DEADLINE_S)
+
     async def report_images(self, request: pb.ReportImagesRequest) -> pb.ReportImagesResponse:
         """Which of these images are unused. Idempotent."""
         answer: pb.ReportImagesResponse = await self._stub.ReportImages(

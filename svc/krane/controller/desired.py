@@ -15,7 +15,7 @@ from pkg.desired.protocol import AppProtocol
 from pkg.desired.route import AnswerTarget, DeploymentTarget, Route, Target
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import routing_pb2
-from svc.krane.controller.kinds import CAPABILITIES, CERTIFICATE, CHALLENGE, KINDS, ROUTE, TOPOLOGY, Kind
+from svc.krane.controller.kinds import CAPABILITIES, CERTIFICATE, CHALLENGE, JOB, KINDS, ROUTE, TOPOLOGY, Kind
 from svc.krane.controller.topology import app_protocol
 from svc.krane.ingress.port import Certificate, Challenge
 
@@ -127,6 +127,15 @@ class DesiredState:
         topologies = (message.topology for message in self._state.of(TOPOLOGY).values())
         spoken = {topology.deployment_id: app_protocol(topology) for topology in topologies}
         return {deployment_id: one for deployment_id, one in spoken.items() if one is not AppProtocol.HTTP1}
+
+    def job(self, job_id: str) -> pb.DesiredJob | None:
+        """The job that is to run here, or to stop; None: nothing of it is to be here."""
+        message = self._state.of(JOB).get(job_id)
+        return None if message is None else message.job
+
+    def jobs(self) -> dict[str, pb.DesiredJob]:
+        """All jobs by id."""
+        return self.items(JOB)
 
     def deployment_ids(self) -> frozenset[str]:
         """Every deployment with a topology, stopped ones too."""

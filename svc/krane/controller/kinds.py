@@ -27,8 +27,9 @@ TOPOLOGY = Kind(capabilities.TOPOLOGY.capability, "topology", "topology_removed"
 ROUTE = Kind(capabilities.ROUTE.capability, "route", "route_removed", "hostname")
 CERTIFICATE = Kind(capabilities.CERTIFICATE.capability, "certificate", "certificate_removed", "certificate_id")
 CHALLENGE = Kind(capabilities.CHALLENGE.capability, "challenge", "challenge_removed", "token")
+JOB = Kind(capabilities.JOB.capability, "job", "job_removed", "job_id")
 
-KINDS = (TOPOLOGY, ROUTE, CERTIFICATE, CHALLENGE)
+KINDS = (TOPOLOGY, ROUTE, CERTIFICATE, CHALLENGE, JOB)
 
 # What this krane registers: the kinds, and what it understands beside them (pkg.desired.capabilities).
 CAPABILITIES = (

@@ -5,7 +5,7 @@ import hashlib
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -50,6 +50,7 @@ class LogFollower:
 
     Args:
         seen: the instance, as it was observed first.
+        observe: how it is now; None: it is gone.
         wake: called when there is something to report.
 
     Attributes:
@@ -58,7 +59,13 @@ class LogFollower:
     """
 
     def __init__(
-        self, seen: Observation, runtime: Runtime, redactor: Redactor, limits: LogLimits, wake: Callable[[], None]
+        self,
+        seen: Observation,
+        runtime: Runtime,
+        redactor: Redactor,
+        limits: LogLimits,
+        wake: Callable[[], None],
+        observe: Callable[[], Awaitable[Observation | None]] | None = None,
     ) -> None:
         self.source_id = source_id(seen.uid)
         self.deployment_id = seen.deployment_id
@@ -70,6 +77,8 @@ class LogFollower:
         self._limits = limits
         self._throttle = Throttle(limits, time.monotonic)
         self._wake = wake
+        self._observe = observe or (lambda: runtime.observe(seen.deployment_id, seen.replica))
+        self._is_at_end = False
         self._begun = asyncio.Event()
         self._room = asyncio.Event()
         self._noticed = asyncio.Event()
@@ -117,6 +126,11 @@ class LogFollower:
         """Whether there is something to report."""
         return bool(self._chunks)
 
+    @property
+    def is_shipped(self) -> bool:
+        """Whether the app has ended, and everything that it printed was reported."""
+        return self._is_at_end and not self._chunks
+
     def tick(self) -> None:
         """To be called about every second: says what was cut, once that is over."""
         if self._cut_lines and time.monotonic() - self._cut_at > QUIET_S:
@@ -130,7 +144,7 @@ class LogFollower:
             before = _life(self._seen)
             try:
                 await self._follow()
-                seen = await self._runtime.observe(self._seen.deployment_id, self._seen.replica)
+                seen = await self._observe()
             except SealiftError as error:
                 extra = fields(instance_id=self.instance_id, error=str(error))
                 log.info("the log of an instance can't be read; trying again", extra=extra)
@@ -145,7 +159,11 @@ class LogFollower:
             self._seen = seen
             if _life(seen) != before:
                 backoff.reset()
+            if seen.status is InstanceStatus.EXITED and _life(seen) == before:
+                self._end_cut()
+                self._is_at_end = True
             await self._wait(seen, backoff)
+            self._is_at_end = False
 
     async def _wait(self, seen: Observation, backoff: Backoff) -> None:
         """Until there may be more to read."""

@@ -9,6 +9,7 @@ import grpc.aio
 from pkg.observability.logging import fields
 from pkg.output.redact import Redactor
 from pkg.output.variables import secret_values
+from sealift.ctrl.v1 import cluster_pb2
 from sealift.ctrl.v1 import log_pb2 as pb
 from svc.krane.controller.backoff import Backoff
 from svc.krane.controller.desired import DesiredState
@@ -66,8 +67,32 @@ class LogShipping:
         topology = self._desired.topology(seen.deployment_id)
         if topology is None:  # without its variables nothing of it can be redacted
             return
+        self._follow(seen, topology, None)
+
+    def job_seen(
+        self, seen: Observation, of: cluster_pb2.Topology, observe: Callable[[], Awaitable[Observation | None]]
+    ) -> None:
+        """A job was observed, which is made from `of`: its log is followed from now on, until it is gone."""
+        if seen.status is InstanceStatus.CREATED or self._term() is None:
+            return
+        if (known := self._followers.get(source_id(seen.uid))) is not None:
+            known[0].notice(seen)
+        else:
+            self._follow(seen, of, observe)
+
+    def is_shipped(self, uid: str) -> bool:
+        """Whether all that is known of what has ended was reported; True for what nobody follows."""
+        known = self._followers.get(source_id(uid))
+        return known is None or known[0].is_shipped
+
+    def _follow(
+        self,
+        seen: Observation,
+        topology: cluster_pb2.Topology,
+        observe: Callable[[], Awaitable[Observation | None]] | None,
+    ) -> None:
         redactor = Redactor(secret_values(topology.variables, topology.plain_variables))
-        follower = LogFollower(seen, self._runtime, redactor, self._limits, self._has_work.set)
+        follower = LogFollower(seen, self._runtime, redactor, self._limits, self._has_work.set, observe)
         task = asyncio.create_task(follower.run(), name=f"log of {seen.name}")
         task.add_done_callback(lambda _: self._has_work.set())
         self._followers[follower.source_id] = (follower, task)

@@ -75,7 +75,7 @@ def test_bounds() -> None:
     assert deployment_spec(topology).bounds == ReplicaBounds(3, 9, 55)
     settings = set(common_pb2.RuntimeSettings.DESCRIPTOR.fields_by_name)
     assert settings == {field.name for field, _ in complete().settings.ListFields()} | {
-        "min_replicas", "max_replicas", "target_cpu_percent"
+        "min_replicas", "max_replicas", "target_cpu_percent", "release_command", "release_timeout_s"
     }  # fmt: skip
 
 

@@ -15,8 +15,10 @@ from typing import Protocol, TypeVar
 import aiohttp
 import pytest
 
+from pkg.desired.jobs import job_name
 from pkg.desired.scaling import ReplicaBounds
 from pkg.errors import FailedPrecondition, Unavailable
+from pkg.ids import new_id
 from pkg.testing.wait import KUBERNETES_WAIT_S
 from svc.krane.runtime.port import (
     DeploymentSpec,
@@ -25,6 +27,9 @@ from svc.krane.runtime.port import (
     InstanceRef,
     InstanceStatus,
     InstanceUsage,
+    JobObservation,
+    JobRef,
+    JobSpec,
     LogRecord,
     Observation,
     Output,
@@ -406,3 +411,102 @@ class RuntimeContract:
     async def _follow(self, runtime: Runtime, events: list[InstanceEvent]) -> None:
         async for event in runtime.events():
             events.append(event)  # noqa: PERF401 - each as it comes
+
+    async def test_a_job_runs_once_to_its_end(self, rig: RuntimeRig) -> None:
+        """Promise: exit code, times and output stay until it is removed; it is never started again, and no instance."""
+        spec = job_spec(rig, {ENDED_AT_ONCE: "3"})
+        assert await rig.runtime.observe_job(spec) is None
+        first = await rig.runtime.start_job(spec)
+        ended = await until_ended(rig.runtime, spec)
+        assert (ended.seen.name, ended.seen.uid) == (job_name(spec.job_id), first.seen.uid)
+        assert (ended.seen.exit_code, ended.seen.deployment_id) == (3, spec.of.deployment_id)
+        assert 0 < ended.seen.started_at_ms <= ended.ended_at_ms
+        again = await rig.runtime.start_job(spec)
+        assert (again.seen.uid, again.seen.status) == (first.seen.uid, InstanceStatus.EXITED)
+        assert "as told" in (await rig.runtime.output(ended.seen.name)).text
+        assert await rig.runtime.list_jobs() == [JobRef(spec.job_id, spec.of.environment_id, is_release=True)]
+        assert await rig.runtime.list_instances() == []
+        other = rig.make("inst_other")
+        await other.open()
+        assert await other.list_jobs() == []
+        assert await other.observe_job(spec) is None
+        for _ in range(2):
+            await rig.runtime.remove_job(spec.job_id)
+        assert await rig.runtime.observe_job(spec) is None
+        assert await rig.runtime.list_jobs() == []
+
+    async def test_a_job_is_adopted_and_stopped(self, rig: RuntimeRig) -> None:
+        """Promise: the next krane finds the job that runs, starts no other, and can end it; how it ended stays."""
+        spec = job_spec(rig)
+        await rig.runtime.start_job(spec)
+        first = await until_job(rig.runtime, spec, InstanceStatus.RUNNING)
+        following = rig.make()
+        await following.open()
+        adopted = await following.start_job(spec)
+        assert adopted.seen.uid == first.seen.uid
+        for _ in range(2):
+            await following.stop_job(spec, grace_s=GRACE_S)
+        ended = await until_ended(following, spec)
+        assert ended.seen.uid == first.seen.uid
+        assert ended.seen.exit_code != 0
+        await following.remove_job(spec.job_id)
+
+    async def test_a_job_that_vanished_is_started_again(self, rig: RuntimeRig) -> None:
+        """Promise: what left no exit code is not taken for an end."""
+        spec = job_spec(rig)
+        await rig.runtime.start_job(spec)
+        first = await until_job(rig.runtime, spec, InstanceStatus.RUNNING)
+        await rig.remove_by_hand(first.seen.name)
+
+        async def gone() -> bool | None:
+            return True if await rig.runtime.observe_job(spec) is None else None
+
+        await eventually(gone)
+        await rig.runtime.start_job(spec)
+        second = await until_job(rig.runtime, spec, InstanceStatus.RUNNING)
+        assert second.seen.uid != first.seen.uid
+        await rig.runtime.remove_job(spec.job_id)
+
+    async def test_a_jobs_log_ends_with_it(self, rig: RuntimeRig) -> None:
+        """Promise: everything that it printed is there, also after its end."""
+        spec = job_spec(rig, {ENDED_AT_ONCE: "0"})
+        await rig.runtime.start_job(spec)
+        ended = await until_ended(rig.runtime, spec)
+        found: list[LogRecord] = []
+        async with (
+            asyncio.timeout(KUBERNETES_WAIT_S),
+            aclosing(rig.runtime.logs(ended.seen.name, ended.seen.uid, 0)) as chunks,
+        ):
+            async for records in chunks:
+                found += records
+        assert [record.data for record in found] == [b"as told"]
+        await rig.runtime.remove_job(spec.job_id)
+
+    async def test_a_job_without_its_image_is_refused(self, rig: RuntimeRig) -> None:
+        """Promise: with the words of an instance."""
+        spec = job_spec(rig)
+        missing = replace(spec, of=replace(spec.of, image_ref="engine:sha256:" + "0" * 64))
+        with pytest.raises(FailedPrecondition, match="image"):
+            await rig.runtime.start_job(missing)
+        assert await rig.runtime.list_jobs() == []
+
+
+def job_spec(rig: RuntimeRig, variables: dict[str, str] | None = None) -> JobSpec:
+    """A job of its own: the app, or with a variable EXIT what ends at once."""
+    of = rig.spec()
+    return JobSpec(new_id("job"), replace(of, variables={**of.variables, **(variables or {})}), is_release=True)
+
+
+async def until_job(runtime: Runtime, spec: JobSpec, status: InstanceStatus) -> JobObservation:
+    """The job as soon as it is in that state."""
+
+    async def observed() -> JobObservation | None:
+        seen = await runtime.observe_job(spec)
+        return seen if seen is not None and seen.seen.status is status else None
+
+    return await eventually(observed)
+
+
+async def until_ended(runtime: Runtime, spec: JobSpec) -> JobObservation:
+    """The job as soon as it has ended."""
+    return await until_job(runtime, spec, InstanceStatus.EXITED)

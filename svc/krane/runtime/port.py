@@ -153,6 +153,46 @@ class Observation:
 
 
 @dataclass(frozen=True)
+class JobSpec:
+    """What a job is made from: as an instance of `of`, whose command is the job's.
+
+    Attributes:
+        is_release: of one environment, only one such job runs at a time.
+    """
+
+    job_id: str
+    of: DeploymentSpec
+    is_release: bool = False
+
+
+@dataclass(frozen=True)
+class JobRef:
+    """One job's container or Pod of this installation and region, whether or not it has ended."""
+
+    job_id: str
+    environment_id: str
+    is_release: bool
+
+
+@dataclass(frozen=True)
+class JobObservation:
+    """A job's container or Pod as the runtime sees it now.
+
+    Attributes:
+        seen: `name` is `pkg.desired.jobs.job_name`, and `replica` means nothing. RUNNING from start to end; EXITED with
+            the exit code of its first process.
+        ended_at_ms: by the clock of `started_at_ms`; 0: it has not ended.
+        reason: what ended it, for people, where the exit code would mislead; "": the exit code says it.
+        has_expired: `stop_job` ended it, or it ran for too long, and the runtime does not know its exit code.
+    """
+
+    seen: Observation
+    ended_at_ms: int = 0
+    reason: str = ""
+    has_expired: bool = False
+
+
+@dataclass(frozen=True)
 class InstanceRef:
     """One instance of this installation and region.
 
@@ -412,6 +452,33 @@ class Runtime(Protocol):
 
     async def candidate_ports(self, seen: Observation) -> CandidatePorts:
         """Where the app of an instance that runs may answer."""
+        ...
+
+    async def start_job(self, spec: JobSpec) -> JobObservation:
+        """Makes a job's container or Pod and starts it; one that is there already is adopted, also one that has ended.
+
+        It is never started twice: neither by a second call, nor by the runtime itself. An image is pulled as
+        by `apply`, which raises the same.
+        """
+        ...
+
+    async def observe_job(self, spec: JobSpec) -> JobObservation | None:
+        """The job as it is now; None when it does not exist or is not ours."""
+        ...
+
+    async def stop_job(self, spec: JobSpec, *, grace_s: int) -> None:
+        """Signals a job to end, and kills it after `grace_s` seconds; its exit code and output stay where they can.
+
+        One that has ended, or is missing, is success.
+        """
+        ...
+
+    async def list_jobs(self) -> Sequence[JobRef]:
+        """Every job of exactly this installation and region."""
+        ...
+
+    async def remove_job(self, job_id: str) -> None:
+        """Removes a job, whatever it does; returns once nothing of it runs. A missing one is success."""
         ...
 
     async def list_images(self) -> Sequence[StoredImage]:

@@ -10,7 +10,7 @@ import grpc.aio
 
 from pkg.testing.wait import WAIT_S
 from sealift.ctrl.v1 import cluster_pb2 as pb
-from sealift.ctrl.v1 import cluster_pb2_grpc, log_pb2, routing_pb2, usage_pb2
+from sealift.ctrl.v1 import cluster_pb2_grpc, job_pb2, log_pb2, routing_pb2, usage_pb2
 
 KEY = "slk_test_cluster"
 
@@ -44,6 +44,9 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
         self.watches: list[pb.WatchDesiredStateRequest] = []
         self.reports: list[pb.ReportInstancesRequest] = []
         self.instances: dict[str, pb.InstanceReport] = {}
+        self.jobs: dict[str, pb.DesiredJob] = {}
+        self.job_reports: dict[str, pb.JobReport] = {}
+        self.keep_jobs = False
         self.images: list[pb.ReportImagesRequest] = []
         self.unused_images: set[str] = set()
         self.access: list[pb.ReportAccessRequest] = []
@@ -109,6 +112,32 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
         self.topologies[topology.deployment_id] = topology
         return await self.change(pb.WatchDesiredStateResponse(topology=topology))
 
+    async def put_job(self, job: pb.DesiredJob) -> int:
+        """Wants this job; answers the change's version."""
+        self.jobs[job.job_id] = job
+        return await self.change(pb.WatchDesiredStateResponse(job=job))
+
+    async def remove_job(self, job_id: str) -> int:
+        """Wants nothing of the job any more."""
+        self.jobs.pop(job_id, None)
+        return await self.change(pb.WatchDesiredStateResponse(job_removed=pb.JobRemoved(job_id=job_id)))
+
+    async def until_job(
+        self, job_id: str, status: job_pb2.JobStatus.ValueType, timeout_s: float = WAIT_S
+    ) -> pb.JobReport:
+        """Waits for a job to be reported with this status; else fails with what was reported of it."""
+
+        def seen() -> pb.JobReport | None:
+            report = self.job_reports.get(job_id)
+            return report if report is not None and report.status == status else None
+
+        try:
+            report: pb.JobReport = await self.until(seen, timeout_s)
+        except TimeoutError:
+            said = self.job_reports.get(job_id) or "nothing"
+            raise AssertionError(f"{job_id} is not in status {status} in {timeout_s:g} s; reported: {said}") from None
+        return report
+
     async def remove(self, deployment_id: str) -> int:
         """Wants nothing of it any more."""
         self.topologies.pop(deployment_id, None)
@@ -167,6 +196,24 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
                 self.instances[report.instance_id] = report
         await self._tell()
         return pb.ReportInstancesResponse()
+
+    async def ReportJobs(  # noqa: N802
+        self, request: pb.ReportJobsRequest, context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> pb.ReportJobsResponse:
+        """See cluster.proto. A job that has ended is not desired any more, unless `keep_jobs`."""
+        await self._authorize(context)
+        if self.refuse_reports > 0:
+            self.refuse_reports -= 1
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
+        for report in request.jobs:
+            known = self.job_reports.get(report.job_id)
+            if known is None or known.status in (job_pb2.JOB_STATUS_PENDING, job_pb2.JOB_STATUS_RUNNING):
+                self.job_reports[report.job_id] = report
+            is_over = report.status not in (job_pb2.JOB_STATUS_PENDING, job_pb2.JOB_STATUS_RUNNING)
+            if is_over and report.job_id in self.jobs and not self.keep_jobs:
+                await self.remove_job(report.job_id)
+        await self._tell()
+        return pb.ReportJobsResponse()
 
     async def ReportImages(  # noqa: N802
         self, request: pb.ReportImagesRequest, context: "grpc.aio.ServicerContext[Any, Any]"
@@ -258,6 +305,7 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
             pb.WatchDesiredStateResponse(version=version, snapshot_begin=pb.SnapshotBegin(epoch=self.epoch)),
             *(pb.WatchDesiredStateResponse(version=version, topology=t) for t in self.topologies.values()),
             *(pb.WatchDesiredStateResponse(version=version, route=r) for r in self.routes.values()),
+            *(pb.WatchDesiredStateResponse(version=version, job=j) for j in self.jobs.values()),
             pb.WatchDesiredStateResponse(version=version, snapshot_end=pb.SnapshotEnd()),
         ]
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 
+from pkg.desired.jobs import job_name
 from pkg.errors import FailedPrecondition, Unavailable
 from pkg.images import ImageRef, StoredImage
 from svc.krane.runtime.contract import ENDED_AT_ONCE
@@ -17,6 +18,9 @@ from svc.krane.runtime.port import (
     InstanceRef,
     InstanceStatus,
     InstanceUsage,
+    JobObservation,
+    JobRef,
+    JobSpec,
     LogRecord,
     Observation,
     Output,
@@ -40,6 +44,8 @@ class Server:
     records: list[LogRecord] = field(default_factory=list)
     printed: asyncio.Condition = field(default_factory=asyncio.Condition)
     cpu_ns: int = 0
+    job: JobSpec | None = None
+    ended_at_ms: int = 0
 
     async def print(self, line: str) -> None:
         """Its app prints a line."""
@@ -60,10 +66,12 @@ class Machine:
         self.no_metrics = ""
         self._numbers = itertools.count(1)
 
-    async def create(self, installation_id: str, spec: DeploymentSpec, replica: int) -> Server:
-        """Makes an instance and starts it."""
+    async def create(
+        self, installation_id: str, spec: DeploymentSpec, replica: int, job: JobSpec | None = None
+    ) -> Server:
+        """Makes an instance, or a job, and starts it."""
         number = next(self._numbers)
-        name = instance_name(spec.deployment_id, replica)
+        name = job_name(job.job_id) if job else instance_name(spec.deployment_id, replica)
         seen = Observation(
             name=name,
             uid=f"uid-{number}",
@@ -77,7 +85,7 @@ class Machine:
             memory_mib=spec.memory_mib,
             restart_generation=spec.restart_generation,
         )
-        server = self.servers[name] = Server(installation_id, spec, seen)
+        server = self.servers[name] = Server(installation_id, spec, seen, job=job)
         await self.start(server)
         return server
 
@@ -113,6 +121,7 @@ class Machine:
             server.listener.close()
             server.listener = None
         server.seen = replace(server.seen, status=InstanceStatus.EXITED, exit_code=exit_code)
+        server.ended_at_ms = server.seen.started_at_ms + 500
         async with server.printed:
             server.printed.notify_all()
         self.tell(server, EventKind.ENDED, exit_code)
@@ -223,7 +232,9 @@ class MemoryRuntime:
         return [
             InstanceRef(one.seen.name, one.seen.deployment_id, one.seen.replica, one.seen.address)
             for one in self._machine.servers.values()
-            if one.installation_id == self._installation_id and deployment_id in (None, one.seen.deployment_id)
+            if one.installation_id == self._installation_id
+            and deployment_id in (None, one.seen.deployment_id)
+            and one.job is None
         ]
 
     async def events(self) -> AsyncIterator[InstanceEvent]:
@@ -277,6 +288,40 @@ class MemoryRuntime:
         """See `Runtime`."""
         return CandidatePorts()
 
+    async def start_job(self, spec: JobSpec) -> JobObservation:
+        """See `Runtime`."""
+        server = self._server(job_name(spec.job_id))
+        if server is None:
+            if ImageRef.parse(spec.of.image_ref) != ImageRef.on_engine(IMAGE_ID):
+                raise FailedPrecondition("instance.image_missing", f"image {spec.of.image_ref} is not in memory")
+            server = await self._machine.create(self._installation_id, spec.of, 0, spec)
+        return _job_as_seen(server)
+
+    async def observe_job(self, spec: JobSpec) -> JobObservation | None:
+        """See `Runtime`."""
+        server = self._server(job_name(spec.job_id))
+        return None if server is None else _job_as_seen(server)
+
+    async def stop_job(self, spec: JobSpec, *, grace_s: int) -> None:
+        """See `Runtime`."""
+        server = self._server(job_name(spec.job_id))
+        if server is not None and server.seen.status is InstanceStatus.RUNNING:
+            await self._machine.end(server, 143)
+
+    async def list_jobs(self) -> list[JobRef]:
+        """See `Runtime`."""
+        self._must_be_open()
+        return [
+            JobRef(one.job.job_id, one.job.of.environment_id, one.job.is_release)
+            for one in self._machine.servers.values()
+            if one.installation_id == self._installation_id and one.job is not None
+        ]
+
+    async def remove_job(self, job_id: str) -> None:
+        """See `Runtime`."""
+        if (server := self._server(job_name(job_id))) is not None:
+            await self._machine.remove(server)
+
     async def list_images(self) -> list[StoredImage]:
         """See `Runtime`."""
         return []
@@ -296,6 +341,11 @@ class MemoryRuntime:
     def _must_be_open(self) -> None:
         if not self._is_open:
             raise Unavailable("engine.unavailable", "the memory is not open")
+
+
+def _job_as_seen(server: Server) -> JobObservation:
+    ended = server.seen.status is InstanceStatus.EXITED
+    return JobObservation(_as_seen(server), server.ended_at_ms if ended else 0)
 
 
 def _as_seen(server: Server) -> Observation:

@@ -13,12 +13,16 @@ from pkg.deployments import queries as deployments
 from pkg.errors import Unavailable
 from pkg.feed import queries as desired
 from pkg.images import ImageRef
+from pkg.jobs import queries as jobs
+from pkg.jobs.model import JobEnd, JobSeen, JobStatus
+from pkg.jobs.rules import exited
 from pkg.regions import krane_replicas
 from pkg.regions import queries as regions
 from pkg.regions.deployment_health import current_settings
 from pkg.regions.queries import InstanceRow
 from pkg.restate import RestateClient
 from pkg.workflows import queries as workflows
+from pkg.workflows.deploy import DEPLOY_RELEASED
 from pkg.workflows.queries import Recipient
 from sealift.workflow.v1.workflow_pb2 import NotifyRequest
 
@@ -35,7 +39,8 @@ class RegionBehavior:
         applies: whether its ingress takes changes.
         refuses: hostnames that its ingress refuses.
         notifies: whether workflows are notified of its reports; False: every notification is lost.
-        log_tail: last lines of a failed instance.
+        log_tail: last lines of a failed instance, or job.
+        jobs: how jobs turn out; what runs is stopped when it is asked for.
     """
 
     by_default: How = "healthy"
@@ -44,6 +49,7 @@ class RegionBehavior:
     refuses: set[str] = field(default_factory=set)
     notifies: bool = True
     log_tail: list[str] = field(default_factory=lambda: ["Traceback", "boom"])
+    jobs: Literal["succeed", "fail", "run", "silent"] = "succeed"
 
 
 class FakeRegion:
@@ -53,6 +59,7 @@ class FakeRegion:
         self.behavior = RegionBehavior()
         self.name = name
         self.replica_id = ""
+        self.jobs_run: list[str] = []
         self._db = db
         self._restate = restate
         self._again = asyncio.Event()
@@ -95,13 +102,32 @@ class FakeRegion:
         """Reads the desired state once and reports what differs. Returns whom to notify."""
         if regions.get(connection, self.name) is None:
             return []
+        released = self._run_jobs(connection)
         changed = self._run_instances(connection)
         applied = self._apply_routes(connection)
         if not self.behavior.notifies:
             return []
         now = now_ms()
         found = workflows.awaiting_instances(connection, changed, now)
+        found += [(DEPLOY_RELEASED, deployment_id) for deployment_id in released]
         return found + workflows.awaiting_applied(connection, now) if applied else found
+
+    def _run_jobs(self, connection: Connection) -> list[str]:
+        """The deployments whose release job has ended."""
+        how, ended = self.behavior.jobs, []
+        for job in jobs.wanted_in(connection, self.name) if how != "silent" else []:
+            if job.id not in self.jobs_run:
+                self.jobs_run.append(job.id)
+            end = None
+            if job.stop_requested_at is not None:
+                end = JobEnd(JobStatus.STOPPED)
+            elif how != "run":
+                end = exited(0 if how == "succeed" else 3, tuple(self.behavior.log_tail))
+            elif job.status is JobStatus.RUNNING:
+                continue
+            if jobs.report(connection, self.name, JobSeen(job.id, is_running=True, end=end), now_ms()) is not None:
+                ended.append(job.deployment_id)
+        return ended
 
     def _run_instances(self, connection: Connection) -> set[str]:
         changed, surplus = set(), set[tuple[str, int]]()

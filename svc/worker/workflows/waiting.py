@@ -24,6 +24,7 @@ P = ParamSpec("P")
 STOP = "stop"
 INSTANCES = "instances"
 APPLIED = "applied"
+RELEASED = "released"
 
 FIRST_PAUSE_S = 0.02
 UNBOUNDED_S = math.inf

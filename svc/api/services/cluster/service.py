@@ -14,6 +14,8 @@ from pkg.errors import FailedPrecondition, InvalidArgument
 from pkg.feed import queries as desired
 from pkg.images import StoredImage
 from pkg.installation import Installation
+from pkg.jobs import queries as job_queries
+from pkg.jobs.model import Job, JobKind
 from pkg.observability.logging import fields
 from pkg.regions import krane_replicas, queries, votes
 from pkg.regions.krane_replicas import Contact
@@ -21,6 +23,7 @@ from pkg.regions.queries import InstanceRow
 from pkg.retention.queries import take_unused
 from pkg.routes import queries as routes
 from pkg.workflows import queries as workflows
+from pkg.workflows.deploy import DEPLOY_RELEASED
 from pkg.workflows.queries import Recipient
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import log_pb2, usage_pb2
@@ -32,7 +35,7 @@ from svc.api.feed.stream import stream
 from svc.api.logs import intake
 from svc.api.requests.portability import check_region_is_served
 from svc.api.rpc import Call
-from svc.api.services.cluster import access, usage, validation
+from svc.api.services.cluster import access, jobs, usage, validation
 from svc.api.services.cluster.adoption import with_port
 
 log = logging.getLogger(__name__)
@@ -183,10 +186,7 @@ class ClusterServicer:
         if queries.get(connection, region) is None:
             raise _not_registered(region)
         first = min((row.observed_at for row in seen), default=self._deps.clock())
-        if not krane_replicas.note_leader(connection, region, request.leader_term, first):
-            raise FailedPrecondition(
-                "region.not_leading", f"term {request.leader_term} is over: another krane leads the region {region!r}."
-            )
+        self._check_leads(connection, region, request.leader_term, first)
         ids = {row.deployment_id for row in seen}
         known = deployments.existing(connection, ids)
         # of another time or installation: krane stops them, they mean nothing here
@@ -202,6 +202,41 @@ class ClusterServicer:
             listed = [(row.deployment_id, row.replica) for row in seen]
             touched |= set(queries.keep_only(connection, region, listed, now))
         return workflows.awaiting_instances(connection, touched, now)
+
+    async def ReportJobs(self, request: pb.ReportJobsRequest, call: Call) -> pb.ReportJobsResponse:
+        """Idempotent: a job ends once. FailedPrecondition `region.not_leading`, as `ReportInstances`."""
+        validation.leader_term(request)
+        reports = jobs.reports(request)
+        ended, waiting = await self._deps.db.write(self._reported_jobs, request, reports)
+        for handler, key in waiting:
+            self._deps.notifier.notify(handler, key)
+        for job in ended:
+            extra = fields(job_id=job.id, kind=job.kind, status=job.status, deployment_id=job.deployment_id)
+            log.info("job ended", extra=extra)
+        return pb.ReportJobsResponse()
+
+    def _reported_jobs(
+        self, connection: Connection, request: pb.ReportJobsRequest, reports: list[jobs.JobReport]
+    ) -> tuple[list[Job], list[Recipient]]:
+        if queries.get(connection, request.region) is None:
+            raise _not_registered(request.region)
+        now, ended = self._deps.clock(), []
+        self._check_leads(connection, request.region, request.leader_term, now)
+        for report in reports:
+            known = job_queries.get(connection, report.job_id)
+            if known is None:  # of another time or installation: krane removes it
+                continue
+            job = job_queries.report(connection, request.region, report.seen_of(known), now)
+            if job is not None:
+                ended.append(job)
+        released = [job.deployment_id for job in ended if job.kind is JobKind.RELEASE]
+        return ended, [(DEPLOY_RELEASED, deployment_id) for deployment_id in released]
+
+    def _check_leads(self, connection: Connection, region: str, term: int, first: int) -> None:
+        if not krane_replicas.note_leader(connection, region, term, first):
+            raise FailedPrecondition(
+                "region.not_leading", f"term {term} is over: another krane leads the region {region!r}."
+            )
 
     async def ReportImages(self, request: pb.ReportImagesRequest, call: Call) -> pb.ReportImagesResponse:
         """Which of these nothing needs any more; their rows are cleared first, so that no rollback goes there."""

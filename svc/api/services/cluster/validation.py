@@ -69,8 +69,8 @@ def registration(request: pb.RegisterRequest) -> Registration:
         engine=check_text("engine", request.engine, max_chars=256),
         capabilities=capabilities(request.capabilities),
         host=Host(
-            name=_clean(request.host_name)[:253],
-            architecture=_clean(request.architecture)[:32],
+            name=clean(request.host_name)[:253],
+            architecture=clean(request.architecture)[:32],
             cpus=min(request.capacity.cpus, 2**31 - 1),
             memory_mib=min(request.capacity.memory_mib, 2**63 - 1),
         ),
@@ -102,14 +102,14 @@ def replica_id(text: str) -> str:
     return check_text("replica_id", text, max_chars=64)
 
 
-def leader_term(request: pb.ReportInstancesRequest) -> int:
+def leader_term(request: pb.ReportInstancesRequest | pb.ReportJobsRequest) -> int:
     """The term, checked: a database holds 63 bits of it."""
     return check_range("leader_term", request.leader_term, 0, 2**63 - 1)
 
 
 def heartbeat(request: pb.HeartbeatRequest) -> tuple[str, str, str]:
     """Region, krane's instance id, and why its engine does not answer."""
-    return request.region, _clean(request.instance_id)[:64], _clean(request.engine_away)[:256]
+    return request.region, clean(request.instance_id)[:64], clean(request.engine_away)[:256]
 
 
 def still_served(request: pb.ReportAppliedRequest) -> list[str]:
@@ -153,7 +153,7 @@ def nacks(request: pb.ReportAppliedRequest) -> list[tuple[int, str, str]]:
     # one row per hostname: the newest counts
     newest = {nack.hostname: nack for nack in sorted(request.nacks, key=lambda n: n.version)}
     return [
-        (min(nack.version, request.version), _clean(hostname)[:MAX_HOSTNAME_CHARS], _clean(nack.message)[:1024])
+        (min(nack.version, request.version), clean(hostname)[:MAX_HOSTNAME_CHARS], clean(nack.message)[:1024])
         for hostname, nack in newest.items()
     ]
 
@@ -170,18 +170,18 @@ def _instance(region: str, report: pb.InstanceReport, field: str) -> InstanceRow
         replica=check_range(f"{field}.replica", report.replica, 0, MAX_REPLICA),
         instance_id=check_text(f"{field}.instance_id", report.instance_id, min_chars=1, max_chars=128),
         state=state,
-        reason=_clean(report.reason)[:MAX_REASON_CHARS],
+        reason=clean(report.reason)[:MAX_REASON_CHARS],
         exit_code=report.exit_code if report.HasField("exit_code") else None,
-        log_tail_json=_lines(report.log_tail),
-        last_probe=_clean(report.last_probe)[:512],
-        image_id=_clean(report.image_id)[:128],
+        log_tail_json=lines_of(report.log_tail),
+        last_probe=clean(report.last_probe)[:512],
+        image_id=clean(report.image_id)[:128],
         restarts=min(report.restarts, 2**31 - 1),
-        port_notice=_clean(report.port_notice)[:MAX_REASON_CHARS],
+        port_notice=clean(report.port_notice)[:MAX_REASON_CHARS],
         observed_at=report.observed_at,
         code=report.code if _CODE.fullmatch(report.code) else "",
         last_exit_json=_exit(report.last_exit) if report.HasField("last_exit") else None,
-        waits_for=_clean(report.waits_for)[:32],
-        scaling_notice=_clean(report.scaling_notice)[:MAX_REASON_CHARS],
+        waits_for=clean(report.waits_for)[:32],
+        scaling_notice=clean(report.scaling_notice)[:MAX_REASON_CHARS],
         restart_generation=report.restart_generation,
         started_at=max(0, report.started_at),
     )
@@ -192,14 +192,16 @@ def _exit(seen: deployment_pb2.InstanceExit) -> dict[str, Any]:
         "exit_code": seen.exit_code if seen.HasField("exit_code") else None,
         "out_of_memory": seen.out_of_memory,
         "at": seen.at,
-        "reason": _clean(seen.reason)[:MAX_REASON_CHARS],
-        "output": _lines(seen.output),
+        "reason": clean(seen.reason)[:MAX_REASON_CHARS],
+        "output": lines_of(seen.output),
     }
 
 
-def _lines(lines: Sequence[str]) -> list[str]:
-    return [_clean(line)[:MAX_LINE_CHARS] for line in lines[-MAX_LOG_LINES:]]
+def lines_of(lines: Sequence[str]) -> list[str]:
+    """The last lines, each cut, as a database takes them."""
+    return [clean(line)[:MAX_LINE_CHARS] for line in lines[-MAX_LOG_LINES:]]
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """The text without what PostgreSQL does not store."""
     return text.replace("\0", "")

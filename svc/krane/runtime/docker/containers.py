@@ -92,6 +92,11 @@ class Containers:
                 self._facts.pop(uid, None)
         return self._instances(found)
 
+    async def labels_of_all(self) -> list[Mapping[str, str]]:
+        """Of every container of this installation and region, instances and others."""
+        found = await self._list(self.identity.labels())
+        return [raw["Labels"] for raw in found if self.identity.owns(raw["Labels"])]
+
     async def in_use(self) -> tuple[set[str], frozenset[str]]:
         """The names of the networks that containers were made on, and the deployments that have instances."""
         found = await self._list(self.identity.labels())

@@ -1,6 +1,7 @@
 """What the engine says of a container, as values of the port. Pure."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,7 +43,7 @@ def observation(raw: Mapping[str, Any]) -> Observation:
         restarts=raw.get("RestartCount", 0),
         is_kept_running=is_kept,
         image_id=raw.get("Image", ""),
-        started_at_ms=_epoch_ms(state.get("StartedAt", "")),
+        started_at_ms=epoch_ms(state.get("StartedAt", "")),
         memory_mib=raw["HostConfig"].get("Memory", 0) // (1024 * 1024),
         command=(*([raw["Path"]] if raw.get("Path") else ()), *(raw.get("Args") or ())),
         # Only what was reached before: the engine may not yet know the address of another one.
@@ -50,6 +51,11 @@ def observation(raw: Mapping[str, Any]) -> Observation:
         reason=f"the container is paused; `docker unpause {name}` resumes it" if state.get("Paused") else "",
         restart_generation=number(labels.get(LABEL_RESTART)),
     )
+
+
+def of_job(seen: Observation, deployment_id: str) -> Observation:
+    """The container of a job, which belongs to a deployment without being an instance of it."""
+    return replace(seen, deployment_id=deployment_id, is_broken=False)
 
 
 def ref(raw: Mapping[str, Any]) -> InstanceRef:
@@ -98,7 +104,7 @@ def number(text_value: str | None) -> int:
     return int(text_value) if text_value is not None and text_value.isdecimal() else 0
 
 
-def _epoch_ms(stamp: str) -> int:
+def epoch_ms(stamp: str) -> int:
     """The engine's RFC 3339 with nanoseconds; 0 for its "never" (year 1) and for what is no time."""
     try:
         seconds = datetime.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC).timestamp()

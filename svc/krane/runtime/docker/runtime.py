@@ -25,6 +25,7 @@ from svc.krane.runtime.docker.creation import Creation
 from svc.krane.runtime.docker.disk import DiskWatch
 from svc.krane.runtime.docker.init import output_of
 from svc.krane.runtime.docker.instance_images import InstanceImages
+from svc.krane.runtime.docker.jobs import JobContainers
 from svc.krane.runtime.docker.network import RegionNetwork
 from svc.krane.runtime.docker.pulls import ImagePulls
 from svc.krane.runtime.docker.slots import StartSlots
@@ -36,6 +37,9 @@ from svc.krane.runtime.port import (
     InstanceRef,
     InstanceStatus,
     InstanceUsage,
+    JobObservation,
+    JobRef,
+    JobSpec,
     LogRecord,
     Observation,
     Output,
@@ -76,15 +80,9 @@ class DockerRuntime:
         self._containers = Containers(self._calls, self._streams, self._network, identity)
         self._pulls = ImagePulls(self._streams, lambda id_: self._tell(InstanceEvent(EventKind.CHANGED, id_)), logins)
         self._disk = DiskWatch(self._containers.disk_use, self._tell)
-        self._creation = Creation(
-            self._calls,
-            self._containers,
-            self._network,
-            InstanceImages(self._calls, self._containers, self._pulls, allowed),
-            StartSlots(),
-            self.list_instances,
-            cgroup_parent,
-        )
+        images, slots = InstanceImages(self._calls, self._containers, self._pulls, allowed), StartSlots()
+        shared = (self._calls, self._containers, self._network, images, slots, self.list_instances, cgroup_parent)
+        self._creation, self._jobs = Creation(*shared), JobContainers(*shared)
         self._images = DockerImages(Path(socket_path))
         self._watching: asyncio.Task[None] | None = None
 
@@ -97,6 +95,7 @@ class DockerRuntime:
         info: Any = await self._containers.ask("describe", "itself", self._calls.client.info)
         platform = f"{version['Os']}/{version['Arch']}"
         self._creation.use(platform=platform, storage_driver=info.get("Driver", ""))
+        self._jobs.use(platform=platform, storage_driver=info.get("Driver", ""))
         if self._watching is None:
             self._watching = asyncio.create_task(self._disk.run(), name="watch the disk")
         return f"Docker {version['Version']}, {platform}"
@@ -193,6 +192,26 @@ class DockerRuntime:
         of_app = None if listening is None else tuple(sockets.of_app(listening))
         udp = await self._calls.call(sockets.bound_udp, pid) if pid and not of_app else []
         return CandidatePorts(of_app, tuple(udp), self._containers.exposed_ports(seen.uid))
+
+    async def start_job(self, spec: JobSpec) -> JobObservation:
+        """See `Runtime.start_job`."""
+        return await self._jobs.start(spec)
+
+    async def observe_job(self, spec: JobSpec) -> JobObservation | None:
+        """See `Runtime.observe_job`."""
+        return await self._jobs.observe(spec)
+
+    async def stop_job(self, spec: JobSpec, *, grace_s: int) -> None:
+        """See `Runtime.stop_job`."""
+        await self._jobs.stop(spec, self._streams, grace_s)
+
+    async def list_jobs(self) -> Sequence[JobRef]:
+        """See `Runtime.list_jobs`."""
+        return await self._jobs.list_jobs()
+
+    async def remove_job(self, job_id: str) -> None:
+        """See `Runtime.remove_job`."""
+        await self._jobs.remove(job_id)
 
     async def list_images(self) -> Sequence[StoredImage]:
         """See `Runtime.list_images`."""

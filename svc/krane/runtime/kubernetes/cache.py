@@ -36,6 +36,7 @@ class ClusterCache:
     def __init__(self, api: KubeApi, identity: Identity) -> None:
         self._identity = identity
         self._pods: dict[str, Pod] = {}
+        self._jobs: dict[str, Pod] = {}
         self._histories: dict[str, PodHistory] = {}
         self._sets: dict[str, StatefulSet] = {}
         self._names_of: dict[str, set[str]] = {}
@@ -86,9 +87,19 @@ class ClusterCache:
         return self._pods.get(instance_name(deployment_id, replica))
 
     def pod_named(self, name: str) -> Pod | None:
-        """The Pod of an instance."""
+        """The Pod of an instance, or of a job."""
         self.must_be_current()
-        return self._pods.get(name)
+        return self._pods.get(name) or self._jobs.get(name)
+
+    def job(self, name: str) -> Pod | None:
+        """The Pod of a job."""
+        self.must_be_current()
+        return self._jobs.get(name)
+
+    def jobs(self) -> Sequence[Pod]:
+        """The Pods of all jobs. `until` waits for their changes with "" for the deployment."""
+        self.must_be_current()
+        return list(self._jobs.values())
 
     def history(self, pod: Pod) -> PodHistory:
         """What was seen of it before."""
@@ -145,13 +156,13 @@ class ClusterCache:
 
     def _all_pods(self, found: Sequence[Pod]) -> None:
         named = {pod.metadata.name for pod in found}
-        for pod in [pod for name, pod in self._pods.items() if name not in named]:
+        for pod in [pod for name, pod in {**self._pods, **self._jobs}.items() if name not in named]:
             self._drop_pod(pod)
         for pod in found:
             self._keep_pod(pod)
 
     def _one_pod(self, pod: Pod, is_gone: bool) -> None:
-        known = self._pods.get(pod.metadata.name)
+        known = self._pods.get(pod.metadata.name) or self._jobs.get(pod.metadata.name)
         if is_gone:
             self._remember_gone(pod.metadata.uid)
             if known is not None and known.metadata.uid == pod.metadata.uid:
@@ -160,7 +171,12 @@ class ClusterCache:
             self._keep_pod(pod)
 
     def _keep_pod(self, pod: Pod) -> None:
-        if not pods.is_instance(pod, self._identity) or not self._identity.owns(pod.metadata.labels):
+        if not self._identity.owns(pod.metadata.labels):
+            return
+        if pods.is_job(pod, self._identity):
+            self._keep_job(pod)
+            return
+        if not pods.is_instance(pod, self._identity):
             return
         name, uid = pod.metadata.name, pod.metadata.uid
         before = self._pods.get(name)
@@ -175,7 +191,20 @@ class ClusterCache:
             self.tell(event)
         self._notify(deployment_id)
 
+    def _keep_job(self, pod: Pod) -> None:
+        name, uid = pod.metadata.name, pod.metadata.uid
+        before = self._jobs.get(name)
+        if before is not None and before.metadata.uid != uid:
+            self._histories.pop(before.metadata.uid, None)
+        self._jobs[name] = pod
+        self._histories[uid] = self._histories.get(uid, PodHistory()).with_state(pod, time.monotonic())
+        self._notify("")
+
     def _drop_pod(self, pod: Pod) -> None:
+        if self._jobs.pop(pod.metadata.name, None) is not None:
+            self._histories.pop(pod.metadata.uid, None)
+            self._notify("")
+            return
         name, deployment_id = pod.metadata.name, pods.deployment_of(pod.metadata.labels)
         self._pods.pop(name, None)
         self._histories.pop(pod.metadata.uid, None)

@@ -143,7 +143,6 @@ def registry_logins(workspace_id: str, identity: Identity, logins: Sequence[Regi
 
 def variables(spec: DeploymentSpec, identity: Identity, owner: Mapping[str, Any]) -> Resource:
     """The Secret that holds a revision's variables: what it says never changes."""
-    data = {name: base64.b64encode(value.encode()).decode() for name, value in sorted(spec.variables.items())}
     name = variables_name(spec.deployment_id, spec.revision)
     metadata = _metadata(name, identity.namespace(spec.workspace_id), labels_of(spec, identity))
     return _made(Secret, {
@@ -152,8 +151,13 @@ def variables(spec: DeploymentSpec, identity: Identity, owner: Mapping[str, Any]
         "metadata": metadata | {"ownerReferences": [dict(owner)]},
         "type": "Opaque",
         "immutable": True,
-        "data": data,
+        "data": encoded(spec.variables),
     })  # fmt: skip
+
+
+def encoded(variables: Mapping[str, str]) -> dict[str, str]:
+    """Values as a Secret holds them."""
+    return {name: base64.b64encode(value.encode()).decode() for name, value in sorted(variables.items())}
 
 
 def variables_name(deployment_id: str, revision: str) -> str:
@@ -226,7 +230,7 @@ def stateful_set(
     labels = labels_of(spec, identity)
     template: dict[str, Any] = {
         "metadata": {"labels": labels, "annotations": {names.ANNOTATION_REVISION: spec.revision}},
-        "spec": _pod_spec(spec, identity, rules, image, has_logins=has_logins, is_non_root=is_non_root),
+        "spec": pod_spec(spec, identity, rules, image, has_logins=has_logins, is_non_root=is_non_root),
     }
     if spec.restart_generation:
         template["metadata"]["annotations"][names.ANNOTATION_RESTART] = str(spec.restart_generation)
@@ -283,9 +287,10 @@ def _made(kind: type[Any], data: Mapping[str, Any]) -> Resource:
     return made
 
 
-def _pod_spec(
+def pod_spec(
     spec: DeploymentSpec, identity: Identity, rules: PodRules, image: str, *, has_logins: bool, is_non_root: bool
 ) -> dict[str, Any]:
+    """The spec of an instance's Pod, as plain data."""
     tolerated = [
         {"key": f"node.kubernetes.io/{what}", "operator": "Exists", "effect": "NoExecute",
          "tolerationSeconds": LOST_NODE_S}

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from pkg.desired.jobs import job_name
 from svc.krane.runtime.kubernetes import identity as names
 from svc.krane.runtime.kubernetes.wire import Condition, Pod, Terminated
 from svc.krane.runtime.port import (
@@ -72,6 +73,16 @@ def is_instance(pod: Pod, identity: names.Identity) -> bool:
         number >= 0
         and pod.metadata.name == instance_name(deployment_id, number)
         and pod.metadata.namespace == identity.namespace(workspace_id)
+    )
+
+
+def is_job(pod: Pod, identity: names.Identity) -> bool:
+    """Whether a Pod with our labels is a job's."""
+    labels = pod.metadata.labels
+    return (
+        names.LABEL_JOB in labels
+        and pod.metadata.name == job_name(labels[names.LABEL_JOB])
+        and pod.metadata.namespace == identity.namespace(labels.get(names.LABEL_WORKSPACE, ""))
     )
 
 

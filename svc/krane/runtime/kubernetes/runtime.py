@@ -21,6 +21,7 @@ from svc.krane.runtime.kubernetes.autoscaling import Autoscalers
 from svc.krane.runtime.kubernetes.cache import ClusterCache
 from svc.krane.runtime.kubernetes.endings import Endings
 from svc.krane.runtime.kubernetes.identity import Identity
+from svc.krane.runtime.kubernetes.jobs import JobPods
 from svc.krane.runtime.kubernetes.logs import PodLogs
 from svc.krane.runtime.kubernetes.objects import PodRules, Traffic
 from svc.krane.runtime.kubernetes.registry_images import RegistryImages
@@ -37,6 +38,9 @@ from svc.krane.runtime.port import (
     InstanceRef,
     InstanceStatus,
     InstanceUsage,
+    JobObservation,
+    JobRef,
+    JobSpec,
     LogRecord,
     Observation,
     Output,
@@ -87,6 +91,9 @@ class KubernetesRuntime:
         self._endings = Endings(self._api, self._cache, is_leader)
         self._warnings = WarningEvents(self._api)
         self._logs = PodLogs(self._api)
+        self._jobs = JobPods(
+            self._api, self._cache, identity, rules, self._workspaces, self._images, self._endings, self._warnings
+        )
         self._usage = PodUsage(self._api, identity.selector)
         self._why_closed = "krane has not opened it yet"
 
@@ -243,6 +250,30 @@ class KubernetesRuntime:
         facts = await self._images.facts(pod.spec.app.image)
         return CandidatePorts(exposed=facts.exposed or USUAL_PORTS)
 
+    async def start_job(self, spec: JobSpec) -> JobObservation:
+        """See `Runtime.start_job`."""
+        if not self._is_leader():
+            raise PendingError("", "the leading krane has not made it yet")
+        return await self._jobs.start(spec)
+
+    async def observe_job(self, spec: JobSpec) -> JobObservation | None:
+        """See `Runtime.observe_job`."""
+        return await self._jobs.observe(spec)
+
+    async def stop_job(self, spec: JobSpec, *, grace_s: int) -> None:
+        """See `Runtime.stop_job`. The grace is that of its Pod, 10 s."""
+        if self._is_leader():
+            await self._jobs.stop(spec)
+
+    async def list_jobs(self) -> Sequence[JobRef]:
+        """See `Runtime.list_jobs`."""
+        return self._jobs.list_jobs()
+
+    async def remove_job(self, job_id: str) -> None:
+        """See `Runtime.remove_job`."""
+        if self._is_leader():
+            await self._jobs.remove(job_id)
+
     async def list_images(self) -> Sequence[StoredImage]:
         """See `Runtime.list_images`. The nodes remove images by themselves."""
         return []
@@ -253,7 +284,7 @@ class KubernetesRuntime:
 
     async def collect_garbage(self) -> None:
         """See `Runtime.collect_garbage`. What belongs to a StatefulSet goes with it; namespaces stay."""
-        self._warnings.forget_others({pod.metadata.uid for pod in self._cache.pods_of()})
+        self._warnings.forget_others({pod.metadata.uid for pod in [*self._cache.pods_of(), *self._cache.jobs()]})
         if self._is_leader():
             await self._workspaces.ensure_all(self._workloads.workspaces_in_use())
             await self._workloads.delete_old_variables()

@@ -72,9 +72,11 @@ async def put_everywhere(deps: WorkerDeps, deployment_id: str) -> PlacementObser
 
 
 def _enter(connection: Connection, found: Deployment, now: int) -> None:
-    if deployments.enter(connection, found.id, Status.DEPLOYING, now):
-        deployments.end_open_steps(connection, found.id, now)
-        deployments.start_step(connection, found.id, Step.DEPLOYING, now)
+    deployments.enter(connection, found.id, Status.DEPLOYING, now)
+    for step in deployments.steps(connection, found.id):
+        if step.name != Step.DEPLOYING:
+            deployments.end_step(connection, found.id, Step(step.name), now)
+    deployments.start_step(connection, found.id, Step.DEPLOYING, now)
 
 
 async def note_no_region(deps: WorkerDeps, deployment_id: str) -> None:

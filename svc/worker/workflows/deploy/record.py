@@ -10,6 +10,7 @@ from pkg.builds import queries as builds
 from pkg.builds.model import BuildStatus
 from pkg.deployments import queries as deployments
 from pkg.deployments.model import Deployment
+from pkg.deployments.settings import from_json
 from pkg.deployments.status import CANCELLABLE, RunState, Source, Status, Step
 from pkg.observability.logging import fields
 from pkg.workflows.deploy import STEP_OF_STATUS
@@ -22,7 +23,12 @@ log = logging.getLogger(__name__)
 
 
 class DeployInput(msgspec.Struct, frozen=True, kw_only=True):
-    """What the workflow needs of its row; none of it changes later. `build_id`: of the build to wait for, or ""."""
+    """What the workflow needs of its row; none of it changes later.
+
+    Attributes:
+        build_id: of the build to wait for, or "".
+        releases: it has a release command.
+    """
 
     code_version: int
     deployment_id: str
@@ -30,6 +36,7 @@ class DeployInput(msgspec.Struct, frozen=True, kw_only=True):
     is_over: bool
     environment_id: str
     build_id: str
+    releases: bool
     traceparent: str
 
 
@@ -50,6 +57,7 @@ async def read_input(deps: WorkerDeps, deployment_id: str, code_version: int) ->
             environment_id=found.environment_id,
             # an earlier build has ended, and its image is recorded
             build_id="" if found.source is Source.BUILD else found.build_id or "",
+            releases=bool(from_json(found.settings_json).release_command),
             traceparent=found.traceparent,
         )
 

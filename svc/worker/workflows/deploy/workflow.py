@@ -5,7 +5,14 @@ import logging
 from restate import TerminalError, Workflow, WorkflowContext
 
 from pkg.observability.logging import bind
-from pkg.workflows.deploy import DEPLOY, DEPLOY_APPLIED, DEPLOY_INSTANCES_CHANGED, DEPLOY_RUN, DEPLOY_STOP
+from pkg.workflows.deploy import (
+    DEPLOY,
+    DEPLOY_APPLIED,
+    DEPLOY_INSTANCES_CHANGED,
+    DEPLOY_RELEASED,
+    DEPLOY_RUN,
+    DEPLOY_STOP,
+)
 from sealift.workflow.v1.workflow_pb2 import DeployRequest, DeployResult
 from svc.worker.deps import WorkerDeps
 from svc.worker.handlers import check_code, declared, resolves
@@ -15,10 +22,11 @@ from svc.worker.workflows.deploy.image import build_image
 from svc.worker.workflows.deploy.instances import place, wait_healthy
 from svc.worker.workflows.deploy.network import enter_network, wait_until_applied
 from svc.worker.workflows.deploy.record import DeployInput, end, make_ready, note_abort, read_input
+from svc.worker.workflows.deploy.release import run_release
 from svc.worker.workflows.routes import assign_routes
-from svc.worker.workflows.waiting import APPLIED, INSTANCES, STOP, StopSignal
+from svc.worker.workflows.waiting import APPLIED, INSTANCES, RELEASED, STOP, StopSignal
 
-CODE_VERSION = 2  # one more whenever a step is added, removed, renamed or moved
+CODE_VERSION = 3  # one more whenever a step is added, removed, renamed or moved
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +53,7 @@ class Deploy:
         stop, undo = StopSignal(ctx), Compensations()
         try:
             await build_image(journal, deploy, stop)
+            await run_release(ctx, journal, deploy, stop, undo)
             await place(journal, deploy, stop, undo)
             await wait_healthy(ctx, journal, deploy, stop)
             await enter_network(journal, deploy)
@@ -77,5 +86,6 @@ def service(deps: WorkerDeps) -> Workflow:
     # a cancel, or a newer deploy: without effect from `network` on
     resolves(workflow, DEPLOY_STOP, STOP)
     resolves(workflow, DEPLOY_INSTANCES_CHANGED, INSTANCES)
+    resolves(workflow, DEPLOY_RELEASED, RELEASED)
     resolves(workflow, DEPLOY_APPLIED, APPLIED)
     return workflow

@@ -1,0 +1,1 @@
+"""Commands that users run, and how jobs are shown."""
