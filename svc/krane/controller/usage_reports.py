@@ -10,6 +10,7 @@ from pathlib import Path
 
 import grpc.aio
 
+from pkg.desired.processes import split_workload
 from pkg.errors import SealiftError
 from pkg.observability.logging import fields
 from sealift.ctrl.v1 import usage_pb2 as pb
@@ -151,7 +152,7 @@ class UsageReports:
 
 def _report(source: str, series: Series) -> pb.UsageReport:
     return pb.UsageReport(
-        deployment_id=series.deployment_id,
+        deployment_id=split_workload(series.deployment_id)[0],
         instance_id=series.instance_id,
         source_id=source,
         began_at=series.began_at,
