@@ -37,12 +37,12 @@ async def harness(tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPa
         yield harness
 
 
-def with_worker(harness: KraneHarness, replicas: int = 1, **settings: object) -> pb.Topology:
+def with_worker(harness: KraneHarness, replicas: int = 1, variables: dict[str, str] | None = None) -> pb.Topology:
     """A deployment with a worker beside its web instance."""
     with socket.socket() as free:
         free.bind(("0.0.0.0", 0))
         port = int(free.getsockname()[1])
-    made = harness.topology(port=port, **settings)
+    made = harness.topology(port=port, variables=variables or {})
     command = common_pb2.StringList(values=["worker"])
     made.settings.processes.values.add(name="worker", command=command, replicas=replicas, memory_mib=32)
     return made

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from sealift.cli.buildplan import go, node, python, static
-from sealift.cli.buildplan.commands import given_start, kind_of, other_processes
+from sealift.cli.buildplan.commands import beside_web, given_start, kind_of
 from sealift.cli.buildplan.files import AppFiles
 from sealift.cli.buildplan.model import AppKind, BuildPlan, NoStart, Settings
 from sealift.client.errors import InputError
@@ -44,7 +44,8 @@ def candidates(files: AppFiles, settings: Settings) -> list[BuildPlan]:
     plans, unclear = _find(files, settings)
     if not plans:
         raise _nothing(files, settings, unclear)
-    return [replace(plan, notes=(*plan.notes, *other_processes(files))) for plan in plans]
+    processes, notes = beside_web(files)
+    return [replace(plan, notes=(*plan.notes, *notes), processes=processes) for plan in plans]
 
 
 def _find(files: AppFiles, settings: Settings) -> tuple[list[BuildPlan], list[NoStart]]:

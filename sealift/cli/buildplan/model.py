@@ -1,6 +1,7 @@
 """What the rules find: candidates, and the plan that is built."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -91,6 +92,7 @@ class BuildPlan:
         does: what it does, e.g. "starts gunicorn app:app (Procfile)".
         dockerfile: the whole text; the same files and settings give the same text.
         notes: what a user would not expect.
+        processes: commands of the Procfile's processes beside web, by name.
     """
 
     kind: AppKind
@@ -99,6 +101,7 @@ class BuildPlan:
     does: str
     dockerfile: str
     notes: tuple[str, ...] = ()
+    processes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def sentence(self) -> str:
         """The plan in one line."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sealift.cli.buildplan.model import BuildPlan
 from sealift.cli.format.text import clean
-from sealift.cli.project.project_file import ProjectFile, RunSection
+from sealift.cli.project.project_file import ProcessSection, ProjectFile, RunSection
 from sealift.client.ci import ci_avatar, ci_branch
 from sealift.client.context import DEFAULT_DOCKERFILE, size_text
 from sealift.client.errors import InputError
@@ -46,6 +46,8 @@ class Plan:
         platform: "linux/amd64" or "linux/arm64"; None: the builder's own.
         no_cache: run every step of the build.
         run: settings that override the environment's.
+        processes: those beside web, by name; None: neither sealift.toml nor a Procfile says.
+        takes_procfile: they are those of the Procfile.
         variables: defaults that the environment's variables override.
         idempotency_key: given by the user; None: generate one.
     """
@@ -68,6 +70,8 @@ class Plan:
     platform: str | None = None
     no_cache: bool = False
     run: RunSection = field(default_factory=RunSection)
+    processes: Mapping[str, ProcessSection] | None = None
+    takes_procfile: bool = False
     variables: Mapping[str, str] = field(default_factory=dict)
     idempotency_key: str | None = None
 
@@ -85,7 +89,10 @@ class Plan:
         """How the app is built without a Dockerfile, in a few lines for people."""
         if self.build_plan is None:
             return []
-        return [f"no Dockerfile: {self.build_plan.sentence()}", *self.build_plan.notes]
+        lines = [f"no Dockerfile: {self.build_plan.sentence()}", *self.build_plan.notes]
+        if self.build_plan.processes and self.takes_procfile:
+            lines.append(f"starts {', '.join(self.build_plan.processes)} beside it (Procfile)")
+        return lines
 
     def with_build_plan(self, build_plan: BuildPlan) -> "Plan":
         """The plan with a generated Dockerfile.
@@ -99,7 +106,10 @@ class Plan:
                 "and [build] target, or write a Dockerfile",
                 field="target",
             )
-        return replace(self, build_plan=build_plan)
+        if self.processes is not None or not build_plan.processes:
+            return replace(self, build_plan=build_plan)
+        processes = {name: ProcessSection(command=list(words)) for name, words in build_plan.processes.items()}
+        return replace(self, build_plan=build_plan, processes=processes, takes_procfile=True)
 
     def with_git(self, git: GitInfo, env: Mapping[str, str] = os.environ) -> "Plan":
         """The plan with the facts from git and a branch: the given one, else git's, the CI system's, or main."""

@@ -22,6 +22,13 @@ command = ["python", "app.py"]
 [run.health_check]
 path = "/healthz"
 
+[processes]                  # of the same image and variables, without routes
+worker = "python worker.py"
+
+[processes.clock]            # resources: those of [run], unless they are here
+command = ["python", "clock.py"]
+replicas = 1
+
 [env]                        # no secrets; `sealift env set` overrides it
 LOG_LEVEL = "info"
 """
@@ -37,6 +44,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from sealift.cli.buildplan.processes import MAX_PROCESSES, command_words, process_name_problem
 from sealift.client.errors import InputError
 
 FILE_NAME = "sealift.toml"
@@ -96,6 +104,16 @@ class RunSection(Section, frozen=True, kw_only=True):
     health_check: HealthCheckSection | UnsetType = UNSET
 
 
+class ProcessSection(Section, frozen=True, kw_only=True):
+    """A process beside web."""
+
+    command: Annotated[list[Word], Meta(min_length=1, max_length=64)]
+    replicas: Annotated[int, Meta(ge=0, le=20)] | UnsetType = UNSET
+    memory_mib: Annotated[int, Meta(ge=16, le=262_144)] | UnsetType = UNSET
+    disk_mib: Annotated[int, Meta(ge=16, le=1_048_576)] | UnsetType = UNSET
+    cpu_millicores: Annotated[int, Meta(ge=50, le=64_000)] | UnsetType = UNSET
+
+
 class ProjectFile(Section, frozen=True, kw_only=True):
     """The whole file."""
 
@@ -105,6 +123,7 @@ class ProjectFile(Section, frozen=True, kw_only=True):
     dockerfile: Text | UnsetType = UNSET
     build: BuildSection = BuildSection()
     run: RunSection = RunSection()
+    processes: dict[str, ProcessSection] | UnsetType = UNSET
     env: Annotated[dict[str, str], Meta(max_length=256)] = msgspec.field(default_factory=dict)
 
 
@@ -244,6 +263,9 @@ def _section(raw: Mapping[str, Any], kind: type[T], prefix: str, problems: list[
         if section and isinstance(value, dict):
             good[key] = _section(value, section, f"{where}.", problems)
             continue
+        if where == "processes" and isinstance(value, dict):
+            good[key] = _processes(value, problems)
+            continue
         if where == "env" and isinstance(value, dict):
             good[key] = _variables(value, problems)
             continue
@@ -284,6 +306,44 @@ def _variables(raw: Mapping[str, Any], problems: list[str]) -> dict[str, str]:
         else:
             good[name] = str(value)
     return good
+
+
+def _processes(raw: Mapping[str, Any], problems: list[str]) -> dict[str, ProcessSection]:
+    """The processes of [processes]: a command line, or a table."""
+    good = {}
+    if len(raw) > MAX_PROCESSES:
+        problems.append(f"processes: there are {len(raw)}, at most {MAX_PROCESSES} are allowed")
+    for name, value in raw.items():
+        where = f"processes.{name:.80}"
+        if problem := process_name_problem(name):
+            problems.append(f"{where}: {problem}")
+        elif isinstance(value, str):
+            if value.strip():
+                good[name] = ProcessSection(command=list(command_words(value)))
+            else:
+                problems.append(f"{where}: the command is empty")
+        elif not isinstance(value, dict):
+            problems.append(
+                f"{where}: expected a command line in quotes, or a table with command (it is {_shown(value)})"
+            )
+        elif "command" not in value:
+            problems.append(f"{where}.command: is required: it says what the process runs")
+        else:
+            found = list(problems)
+            section = {**value}
+            if isinstance(section["command"], str) and section["command"].strip():
+                section["command"] = list(command_words(section["command"]))
+            made = _process(section, where, problems)
+            if problems == found and made is not None:
+                good[name] = made
+    return good
+
+
+def _process(raw: Mapping[str, Any], where: str, problems: list[str]) -> ProcessSection | None:
+    try:
+        return _section(raw, ProcessSection, f"{where}.", problems)
+    except TypeError:  # its command is among the problems
+        return None
 
 
 def _correction(where: str, value: object, hint: Any) -> str:
