@@ -58,7 +58,7 @@ def ps(url: str | None, project: str | None, environment: str | None, as_json: b
         if not rows:
             click.echo(f"no instance runs in {found.slug} · {place.slug}; see: sealift ls", err=True)
             return 0
-        header = HEADER
+        header: tuple[str, ...] = HEADER
         if not any(seen.process for one in running for seen in _instances(one)):
             header, rows = _without_process(header), [_without_process(row) for row in rows]
         click.echo(render_table(header, rows, spare=("REGION", "RESTARTS", "PROCESS", "DEPLOYMENT"), flexible="REASON"))
