@@ -134,7 +134,8 @@ def _alone_in(connection: Connection, target: Deployment) -> str:
     """A region with an autoscaler that has chosen a single instance of the deployment; "" for none."""
     if from_json(target.settings_json).autoscaling is None:
         return ""
-    counts = Counter(one.region for one in regions.instances_of(connection, target.id) if one.state != "stopped")
+    found = regions.instances_of(connection, target.id)
+    counts = Counter(one.region for one in found if one.state != "stopped" and not one.process)
     for name in required_regions(connection, target.id):
         region = regions.get(connection, name)
         if region is not None and region.runtime == KUBERNETES and counts[name] <= 1:

@@ -319,6 +319,8 @@ class DesiredState:
         key = str(getattr(getattr(message, event), kind.key))
         if kind == TOPOLOGY:
             self._forgotten.pop(key, None)
+            for workload in [one for one in self._of_processes if split_workload(one)[0] == key]:
+                del self._of_processes[workload]
         if event == kind.removed:
             state.of(kind).pop(key, None)
         elif unsupported:
@@ -341,6 +343,7 @@ class DesiredState:
             was, now = ({key: getattr(one, kind.put) for key, one in items.items()} for items in (before, after))
             changed[kind] = frozenset(key for key in was.keys() | now.keys() if was.get(key) != now.get(key))
         self._state, self._staged = new, None
+        self._of_processes.clear()
         self.is_complete = True
         self.is_confirmed = self.is_confirmed or from_api
         self.is_partial = self.is_partial and not from_api
