@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from msgspec import Meta, UnsetType
 
 from pkg.config import KeyDoc
-from sealift.cli.project.project_file import ProjectFile, Section
+from sealift.cli.project.project_file import ProcessSection, ProjectFile, Section
 
 TEXTS: Mapping[str, str] = {
     "project": "slug or id; created with `sealift projects create`.",
@@ -44,6 +44,13 @@ TEXTS: Mapping[str, str] = {
     "entrypoint; the deploy fails unless it exits with 0. A line, or a list of words. Default: `release` of a Procfile "
     "where no Dockerfile is, else none.",
     "release.timeout_s": "time for it, after which it is ended and the deploy fails. Default of an environment: 600.",
+    "processes": "processes beside the app, by name: a command line, or a table of the keys below. Names have 1 to 20 "
+    "of a-z, 0-9 and -. Default without a Dockerfile: the lines of the Procfile.",
+    "processes.NAME.command": "a command line, or a list of words, without a shell; required.",
+    "processes.NAME.replicas": "instances in each region. Default: 1.",
+    "processes.NAME.memory_mib": "limit of each instance. Default: as in `[run]`.",
+    "processes.NAME.disk_mib": "limit of what each instance writes to its own disk. Default: as in `[run]`.",
+    "processes.NAME.cpu_millicores": "limit of each instance. Default: as in `[run]`.",
     "env": "variables of the app that are not secret; text or whole numbers. `sealift env set` overrides them.",
 }
 _NAMES = {str: "string", int: "integer"}
@@ -60,6 +67,9 @@ def _walk(kind: type[Section], prefix: str) -> Iterator[KeyDoc]:
         plain = _without_unset(hint)
         if isinstance(plain, type) and issubclass(plain, Section):
             yield from _walk(plain, f"{key}.")
+        elif get_origin(plain) is dict and get_args(plain)[1] is ProcessSection:
+            yield KeyDoc(key, "table of string or table", "", TEXTS.get(key, ""))
+            yield from _walk(ProcessSection, f"{key}.NAME.")
         else:
             yield KeyDoc(key, _type(plain), "", TEXTS.get(key, ""))
 

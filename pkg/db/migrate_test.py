@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from alembic.script import ScriptDirectory
 
 from pkg.db import create_engine, migrate
 from pkg.regions import krane_replicas
+from pkg.regions import queries as regions
 
 
 def scripts() -> ScriptDirectory:
@@ -91,6 +93,10 @@ def test_output_that_was_kept_before_it_was_redacted_goes(empty_database_url: st
             " 'the app exited with code 9. Last log lines:\nlogin with hunter2-hunter2')"
         )
         connection.exec_driver_sql(
+            "INSERT INTO regions (name, krane_instance_id, krane_version, runtime, engine, last_seen_at,"
+            " applied_version, created_at) VALUES ('r', 'k', '1', 'docker', 'e', 1, 0, 1)"
+        )
+        connection.exec_driver_sql(
             "INSERT INTO instances (region, deployment_id, replica, instance_id, state, reason, exit_code,"
             " log_tail_json, last_probe, image_id, restarts, observed_at)"
             """ VALUES ('r', 'd', 0, 'i', 'failed', 'why', 9, '["hunter2-hunter2"]', '', '', 0, 1)"""
@@ -105,6 +111,40 @@ def test_output_that_was_kept_before_it_was_redacted_goes(empty_database_url: st
     assert rows == [("why", "[]")]
     if is_sqlite:
         assert b"hunter2" not in Path(str(engine.url.database)).read_bytes()
+
+
+def test_instances_of_before_there_were_processes_are_of_web(empty_database_url: str) -> None:
+    """What regions reported before an upgrade stays: a live app is not taken for one without instances."""
+    engine = create_engine(empty_database_url)
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "20261129_certificate_directory")
+        connection.exec_driver_sql(
+            "INSERT INTO regions (name, krane_instance_id, krane_version, runtime, engine, last_seen_at,"
+            " applied_version, created_at) VALUES ('eu', 'k', '1', 'docker', 'e', 1, 0, 1)"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO instances (region, deployment_id, replica, instance_id, state, reason, log_tail_json,"
+            " last_probe, image_id, restarts, observed_at, last_exit_json)"
+            """ VALUES ('eu', 'dep_1', 0, 'dep-1-0', 'healthy', '', '["a"]', 'ok', 'sha256:1', 2, 5, '{"at": 3}')"""
+        )
+    migrate.upgrade(engine)
+    with engine.begin() as connection:
+        (web,) = regions.instances_of(connection, "dep_1")
+        worker = replace(web, process="worker", instance_id="dep-1-worker-0", observed_at=6)
+        assert regions.report(connection, worker, 7)
+        found = regions.instances_of(connection, "dep_1")
+    engine.dispose()
+    assert (web.process, web.state, web.restarts, web.log_tail_json, web.last_exit_json) == (
+        "",
+        "healthy",
+        2,
+        ["a"],
+        {"at": 3},
+    )
+    assert found == [web, worker]
 
 
 def test_the_krane_of_a_region_becomes_its_only_replica(empty_database_url: str) -> None:

@@ -66,13 +66,14 @@ def check_stop(target: Deployment, *, live_hostnames: list[str], takes_down: boo
         raise FailedPrecondition("deployment.already_stopped", f"Deployment {target.id} is already {target.run_state}.")
 
 
-def check_scale(live: Deployment | None, *, environment_slug: str, is_stopped: bool) -> None:
+def check_scale(live: Deployment | None, *, environment_slug: str, is_stopped: bool, process: str = "") -> None:
     """Raises FailedPrecondition unless the environment may be given a fixed number of instances.
 
     Args:
         live: the deployment that gets the environment's requests.
         environment_slug: of the environment.
         is_stopped: what was live there was taken down.
+        process: whose instances; "" for web.
     """
     if live is None and is_stopped:
         raise FailedPrecondition(
@@ -86,7 +87,18 @@ def check_scale(live: Deployment | None, *, environment_slug: str, is_stopped: b
             f"Nothing was deployed to environment {environment_slug!r} that could be scaled: `sealift deploy` first, "
             "with `replicas` of [run] as the number to begin with.",
         )
-    bounds = from_json(live.settings_json).autoscaling
+    settings = from_json(live.settings_json)
+    if process:
+        if settings.process(process) is None:
+            names = ", ".join(one.name for one in settings.processes)
+            there = f"its processes are {names}" if names else "it has none beside web"
+            raise FailedPrecondition(
+                "process.not_found",
+                f"The live deployment {live.id} has no process {process!r}: {there}. [processes] in sealift.toml adds "
+                "one with the next deploy.",
+            )
+        return
+    bounds = settings.autoscaling
     if bounds is not None:
         raise FailedPrecondition(
             "environment.autoscaled",

@@ -8,7 +8,11 @@ from pkg.deployments.status import RunState, Source, Status
 
 @dataclass(frozen=True)
 class Deployment:
-    """A row of `deployments`. `restart_generation`: the intent's number of the last restart; 0: none."""
+    """A row of `deployments`.
+
+    `restart_generation`: the intent's number of the last restart; 0: none. `processes_stopped`: its processes beside
+    web are not to run, see `pkg.regions.processes`.
+    """
 
     id: str
     workspace_id: str
@@ -43,6 +47,7 @@ class Deployment:
     restart_generation: int = 0
     deletion_id: str | None = None
     deleted_at: int | None = None
+    processes_stopped: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "status", Status(self.status))

@@ -1,9 +1,12 @@
 """Runtime settings: the defaults with the overrides of an environment and a deploy, kept by the deployment. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from pkg.desired.capabilities import APP_PROTOCOL
+from pkg.desired.capabilities import APP_PROCESSES, APP_PROTOCOL
+from pkg.desired.processes import Process
 from pkg.desired.protocol import AppProtocol
 from pkg.desired.scaling import ReplicaBounds, bounds_of
 
@@ -35,6 +38,7 @@ class Settings:
         command: None: the image's own.
         protocol: What the ingress and probes speak to the app.
         release_command: Runs once per deploy, before its instances; None: nothing does.
+        processes: The process types beside the web instances, by name.
     """
 
     cpu_millicores: int = 1000
@@ -48,11 +52,17 @@ class Settings:
     protocol: AppProtocol = AppProtocol.HTTP1
     release_command: tuple[str, ...] | None = None
     release_timeout_s: int = DEFAULT_RELEASE_TIMEOUT_S
+    processes: tuple[Process, ...] = ()
 
     @property
     def required_capabilities(self) -> frozenset[str]:
         """What a krane needs to run such an app, in addition to the baseline."""
-        return frozenset({APP_PROTOCOL} if self.protocol is AppProtocol.H2C else ())
+        protocol = {APP_PROTOCOL} if self.protocol is AppProtocol.H2C else set()
+        return frozenset(protocol | ({APP_PROCESSES} if self.processes else set()))
+
+    def process(self, name: str) -> Process | None:
+        """The process of this name; None: there is none."""
+        return next((one for one in self.processes if one.name == name), None)
 
     def merged(self, override: SettingsOverride) -> "Settings":
         """These settings with the fields that `override` sets.
@@ -75,19 +85,36 @@ class Settings:
         for name in ("command", "release_command"):
             if known.get(name) is not None:
                 known[name] = tuple(known[name])
+        if known.get("processes") is not None:
+            known["processes"] = tuple(
+                Process(**{**one, "command": tuple(one["command"])}) for one in known["processes"]
+            )
         return replace(self, **known)
 
-    def scaled(self, replicas: int | None) -> "Settings":
-        """With the number that the environment was scaled to, None: it never was. Bounds stay."""
+    def scaled(self, replicas: int | None, processes: Mapping[str, int] = MappingProxyType({})) -> "Settings":
+        """With the number that the environment was scaled to, None: it never was. Bounds stay.
+
+        `processes`: the same for each process that was scaled, by name.
+        """
+        found = self
+        if any(one.name in processes for one in self.processes):
+            found = replace(
+                self,
+                processes=tuple(replace(one, replicas=processes.get(one.name, one.replicas)) for one in self.processes),
+            )
         if replicas is None or self.autoscaling is not None:
-            return self
-        return replace(self, replicas=replicas)
+            return found
+        return replace(found, replicas=replicas)
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON, for a column."""
         plain = asdict(self)
         for name in ("command", "release_command"):
             plain[name] = None if plain[name] is None else list(plain[name])
+        if self.processes:
+            plain["processes"] = [{**one, "command": list(one["command"])} for one in plain["processes"]]
+        else:
+            del plain["processes"]  # as every deployment from before there were any
         return plain
 
 

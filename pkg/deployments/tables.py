@@ -3,6 +3,7 @@
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -12,6 +13,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 from pkg.db.metadata import metadata
@@ -50,6 +52,7 @@ deployments = Table(
     Column("run_state_at", BigInteger, nullable=False),
     Column("last_output_json", JSON, nullable=False, server_default="[]"),
     Column("restart_generation", BigInteger, nullable=False, server_default="0"),
+    Column("processes_stopped", Boolean, nullable=False, server_default=false()),
     # of whoever deletes it; once it is deleted, it has no content any more
     Column("deletion_id", String(64)),
     Column("deleted_at", BigInteger),

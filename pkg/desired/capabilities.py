@@ -46,6 +46,8 @@ ROUTE_FIELDS: Mapping[str, str] = {
 APP_PROTOCOL = "app.protocol/1"
 # A restart takes it. A topology never does: of one that was restarted an older krane keeps what runs.
 APP_RESTART = "app.restart/1"
+# A topology with further process types takes it.
+APP_PROCESSES = "app.processes/1"
 
 
 def registered(capabilities: Collection[str]) -> frozenset[str]:

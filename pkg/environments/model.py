@@ -1,6 +1,6 @@
 """Rows of environments and their variables. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -19,6 +19,7 @@ class Environment:
     Attributes:
         data_key: Wrapped by the vault's master key.
         replicas: Instances of each of its deployments in each region, as they were scaled last; None: never.
+        process_replicas_json: The same by process, of those that were scaled.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Environment:
     replicas: int | None = None
     deletion_id: str | None = None
     deleted_at: int | None = None
+    process_replicas_json: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", EnvironmentKind(self.kind))

@@ -74,6 +74,14 @@ def replicas(connection: Connection, environment_ids: Collection[str]) -> dict[s
     return {str(row.id): int(row.replicas) for row in connection.execute(query)}
 
 
+def process_replicas(connection: Connection, environment_ids: Collection[str]) -> dict[str, dict[str, int]]:
+    """The number of instances of each process that was scaled, by environment."""
+    query = select(environments.c.id, environments.c.process_replicas_json).where(
+        environments.c.id.in_(environment_ids)
+    )
+    return {str(row.id): dict(row.process_replicas_json) for row in connection.execute(query)}
+
+
 def take_seq(connection: Connection, environment_id: str) -> int:
     """The next number in the order of intents. Call it in the transaction that records the intent."""
     taken = connection.execute(

@@ -32,6 +32,7 @@ environments = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
     Column("replicas", Integer),  # as they were scaled last; NULL: each deployment has the number of its settings
+    Column("process_replicas_json", JSON, nullable=False, server_default="{}"),  # the same by process
     # of whoever deletes it; once it is deleted, its slug is its id, so that the name is free again
     Column("deletion_id", String(64)),
     Column("deleted_at", BigInteger),

@@ -91,18 +91,29 @@ def record_stop(
     return _record_operation(connection, kind, environment, target.id, previous, traceparent, now)
 
 
-def record_scale(connection: Connection, *, environment: Environment, replicas: int, traceparent: str, now: int) -> str:
+def record_scale(
+    connection: Connection, *, environment: Environment, replicas: int, process: str = "", traceparent: str, now: int
+) -> str:
     """Records another number of instances for the environment's deployments and dispatches it; the operation's id.
 
-    `replicas`: 1..`MAX_REPLICAS`, in each region. Raises FailedPrecondition.
+    `replicas`: 1..`MAX_REPLICAS`, in each region; of a process, 0..`MAX_PROCESS_REPLICAS`. `process`: "" for web.
+    Raises FailedPrecondition.
     """
     live_id = routes.live_deployment_id(connection, environment.id)
     live = None if live_id is None else queries.get(connection, live_id)
     is_stopped = bool(routes.stopped_environments(connection, [environment.id]))
-    gates.check_scale(live, environment_slug=environment.slug, is_stopped=is_stopped)
+    gates.check_scale(live, environment_slug=environment.slug, is_stopped=is_stopped, process=process)
     assert live is not None
     return _record_operation(
-        connection, OperationKind.SCALE, environment, live.id, live.id, traceparent, now, replicas=replicas
+        connection,
+        OperationKind.SCALE,
+        environment,
+        live.id,
+        live.id,
+        traceparent,
+        now,
+        replicas=replicas,
+        process=process,
     )
 
 
@@ -123,7 +134,8 @@ def _alone_in(connection: Connection, target: Deployment) -> str:
     """A region with an autoscaler that has chosen a single instance of the deployment; "" for none."""
     if from_json(target.settings_json).autoscaling is None:
         return ""
-    counts = Counter(one.region for one in regions.instances_of(connection, target.id) if one.state != "stopped")
+    found = regions.instances_of(connection, target.id)
+    counts = Counter(one.region for one in found if one.state != "stopped" and not one.process)
     for name in required_regions(connection, target.id):
         region = regions.get(connection, name)
         if region is not None and region.runtime == KUBERNETES and counts[name] <= 1:
@@ -141,6 +153,7 @@ def _record_operation(
     now: int,
     *,
     replicas: int | None = None,
+    process: str = "",
 ) -> str:
     target = queries.get(connection, deployment_id)
     check_not_deleting(connection, environment.deletion_id or (target.deletion_id if target else None))
@@ -160,6 +173,7 @@ def _record_operation(
             "traceparent": traceparent,
             "created_at": now,
             "replicas": replicas,
+            "process": process,
         },
     )
     outbox.add(connection, SWITCH, operation_id, now)

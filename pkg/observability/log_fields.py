@@ -46,7 +46,7 @@ OWN: dict[str, str] = {
     "namespace": "of a Kubernetes cluster",
     "resource": "the kind of Envoy's resource",
     "drain_reason": "why new work is held back: upgrade or operator",
-    "process": "of the stack, as the supervisor names it",
+    "stack_process": "of the stack, as the supervisor names it",
     "missing": "processes of the stack that do not work yet",
 }
 

@@ -41,7 +41,7 @@ class OperationStatus(StrEnum):
 
 @dataclass(frozen=True)
 class Operation:
-    """A row of `operations`. `replicas`: of a scale, else None."""
+    """A row of `operations`. `replicas`: of a scale, else None; `process`: of a scale, "" for web."""
 
     id: str
     workspace_id: str
@@ -58,6 +58,7 @@ class Operation:
     created_at: int
     ended_at: int | None
     replicas: int | None = None
+    process: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", OperationKind(self.kind))

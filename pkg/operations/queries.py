@@ -36,16 +36,19 @@ def latest_begun(
     environment_id: str,
     *,
     deployment_id: str | None = None,
+    process: str = "",
     other_than: str = "",
 ) -> Operation | None:
     """The operation of the kind with the highest number that runs or is done; None: none does.
 
-    `deployment_id` None: of the whole environment. `other_than`: an operation that does not count.
+    `deployment_id` None: of the whole environment. `process`: of scales, "" for web. `other_than`: an operation that
+    does not count.
     """
     query = select(operations).where(
         operations.c.environment_id == environment_id,
         operations.c.kind == kind,
         operations.c.status.in_([OperationStatus.RUNNING, OperationStatus.DONE]),
+        operations.c.process == process,
         operations.c.id != other_than,
     )
     if deployment_id is not None:

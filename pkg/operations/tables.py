@@ -22,5 +22,6 @@ operations = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
     Column("replicas", Integer),
+    Column("process", String(32), nullable=False, server_default=""),
     Index(None, "status"),
 )

@@ -6,7 +6,7 @@ from pkg.deployments.model import Deployment
 from pkg.deployments.settings import Settings, from_json
 from pkg.environments import queries as environments
 from pkg.regions import queries
-from pkg.regions.health import DeploymentHealth, Health, health_of
+from pkg.regions.health import DeploymentHealth, Health, health_of, worst
 from pkg.regions.shortage import CAPACITY, is_exhausted
 from pkg.regions.silence import silences
 
@@ -21,19 +21,22 @@ def required_regions(connection: Connection, deployment_id: str) -> list[str]:
 
 
 def current_settings(connection: Connection, deployment: Deployment) -> Settings:
-    """The settings of the deployment, with the number of instances that its environment was scaled to."""
-    replicas = environments.replicas(connection, [deployment.environment_id])
-    return from_json(deployment.settings_json).scaled(replicas.get(deployment.environment_id))
+    """The settings of the deployment, with the numbers of instances that its environment was scaled to."""
+    of = deployment.environment_id
+    replicas = environments.replicas(connection, [of]).get(of)
+    processes = environments.process_replicas(connection, [of]).get(of, {})
+    return from_json(deployment.settings_json).scaled(replicas, processes)
 
 
 def reported_health(connection: Connection, deployment: Deployment, now: int) -> DeploymentHealth:
-    """Whether the deployment is up, by what the regions reported last."""
-    return health_of(
-        required_regions(connection, deployment.id),
-        current_settings(connection, deployment).replicas,
-        queries.instances_of(connection, deployment.id),
-        silences(queries.every(connection), now),
-    )
+    """Whether the deployment is up with all of its processes that are to run, by what the regions reported last."""
+    settings = current_settings(connection, deployment)
+    wanted = {"": settings.replicas}
+    if not deployment.processes_stopped:
+        wanted |= {one.name: one.replicas for one in settings.processes if one.replicas}
+    required = required_regions(connection, deployment.id)
+    found, silent = queries.instances_of(connection, deployment.id), silences(queries.every(connection), now)
+    return worst([health_of(required, replicas, found, silent, process) for process, replicas in wanted.items()])
 
 
 def shortage_code(connection: Connection, deployment: Deployment, now: int) -> str:

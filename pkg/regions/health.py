@@ -1,7 +1,7 @@
 """Is a deployment up? Pure: from its settings and what the regions report."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pkg.regions.queries import InstanceRow
@@ -41,13 +41,33 @@ class DeploymentHealth:
 
 
 def health_of(
-    regions: Sequence[str], replicas: int, instances: Sequence[InstanceRow], silences: Mapping[str, Silence]
+    regions: Sequence[str],
+    replicas: int,
+    instances: Sequence[InstanceRow],
+    silences: Mapping[str, Silence],
+    process: str = "",
 ) -> DeploymentHealth:
-    """Healthy when every region has `replicas` healthy instances; failed when one will never be healthy.
+    """Healthy when every region has `replicas` healthy instances of the process; failed when one will never be healthy.
 
     Without regions or instances it is never healthy. Unknown while a region's krane does not report or
     has seen nothing yet, whatever was reported last, and for one with too few instances while the engine is away.
+    Reasons name a process; "" is web.
     """
+    found = _health_of(regions, replicas, [one for one in instances if one.process == process], silences)
+    return replace(found, reason=f"process {process}: {found.reason}") if process and found.reason else found
+
+
+def worst(found: Sequence[DeploymentHealth]) -> DeploymentHealth:
+    """Of the web instances and the processes of a deployment, together: all have to be healthy."""
+    for health in (Health.FAILED, Health.UNKNOWN, Health.WAITING):
+        if (first := next((one for one in found if one.health is health), None)) is not None:
+            return first
+    return DeploymentHealth(Health.HEALTHY)
+
+
+def _health_of(
+    regions: Sequence[str], replicas: int, instances: Sequence[InstanceRow], silences: Mapping[str, Silence]
+) -> DeploymentHealth:
     for instance in instances:
         if instance.state == InstanceState.FAILED and instance.region in regions:
             return DeploymentHealth(Health.FAILED, instance.reason, tuple(instance.log_tail_json), instance.code)

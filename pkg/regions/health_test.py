@@ -1,9 +1,11 @@
 """Promise: zero instances is never ready, and a failure says why."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pkg.regions.health import Health, InstanceState, health_of
+from pkg.regions.health import DeploymentHealth, Health, InstanceState, health_of, worst
 from pkg.regions.queries import InstanceRow
 from pkg.regions.silence import Silence
 
@@ -65,3 +67,23 @@ def test_an_engine_that_is_away_explains_what_is_missing() -> None:
     verdict = health_of(["local"], 1, [_instance("starting")], engine)
     assert (verdict.health, verdict.code) == (Health.UNKNOWN, "instance.region_silent")
     assert "the engine of region local does not answer" in verdict.reason
+
+
+@given(st.lists(st.sampled_from(list(Health)), max_size=4))
+def test_all_parts_of_a_deployment_have_to_be_healthy(parts: list[Health]) -> None:
+    """Promise: it is healthy when web and every process are; a failed part fails it, whatever the others are."""
+    found = worst([DeploymentHealth(part, reason=part) for part in parts])
+    assert (found.health is Health.HEALTHY) == (set(parts) <= {Health.HEALTHY})
+    assert (found.health is Health.FAILED) == (Health.FAILED in parts)
+    if found.health is not Health.HEALTHY:
+        assert found.reason == found.health
+
+
+def test_instances_of_a_process_do_not_count_for_another() -> None:
+    """Promise: each process has its own number, and what is missing names it."""
+    seen = [_instance("healthy"), replace(_instance("failed", reason="exited with code 3"), process="worker")]
+    assert health_of(["local"], 1, seen, {}).health is Health.HEALTHY
+    failed = health_of(["local"], 1, seen, {}, "worker")
+    assert (failed.health, failed.reason) == (Health.FAILED, "process worker: exited with code 3")
+    missing = health_of(["local"], 1, seen, {}, "clock")
+    assert missing.reason == "process clock: 0 of 1 instances are healthy in region local"

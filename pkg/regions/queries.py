@@ -69,7 +69,7 @@ class TopologyRow:
 
 @dataclass(frozen=True)
 class InstanceRow:
-    """A row of `instances`."""
+    """A row of `instances`. `process`: "" for web."""
 
     region: str
     deployment_id: str
@@ -90,6 +90,7 @@ class InstanceRow:
     scaling_notice: str = ""
     restart_generation: int = 0
     started_at: int = 0
+    process: str = ""
 
 
 def register(
@@ -277,11 +278,15 @@ def report(connection: Connection, seen_now: InstanceRow, now: int) -> bool:
     if seen_now.last_exit_json is not None:  # a krane that was restarted does not know of it any more
         values["last_exit_json"] = seen_now.last_exit_json
     statement = upsert.insert(connection, instances).values(
-        region=seen_now.region, deployment_id=seen_now.deployment_id, replica=seen_now.replica, **values
+        region=seen_now.region,
+        deployment_id=seen_now.deployment_id,
+        process=seen_now.process,
+        replica=seen_now.replica,
+        **values,
     )
     written = connection.execute(
         statement.on_conflict_do_update(
-            index_elements=["region", "deployment_id", "replica"],
+            index_elements=["region", "deployment_id", "process", "replica"],
             set_=values,
             where=or_(instances.c.observed_at <= seen_now.observed_at, instances.c.observed_at > now + CLOCK_SLACK_MS),
         ).returning(instances.c.replica)
@@ -289,25 +294,29 @@ def report(connection: Connection, seen_now: InstanceRow, now: int) -> bool:
     return written.first() is not None
 
 
-def keep_only(connection: Connection, region: str, listed: Sequence[tuple[str, int]], now: int) -> list[str]:
-    """Forgets instances of the region that a complete report, taken at `now`, does not list; their deployment ids."""
+def keep_only(connection: Connection, region: str, listed: Sequence[tuple[str, str, int]], now: int) -> list[str]:
+    """Forgets instances of the region that a complete report, taken at `now`, does not list; their deployment ids.
+
+    `listed`: deployment, process and replica of each.
+    """
     known = connection.execute(
-        select(instances.c.deployment_id, instances.c.replica).where(
+        select(instances.c.deployment_id, instances.c.process, instances.c.replica).where(
             instances.c.region == region,
             or_(instances.c.observed_at <= now, instances.c.observed_at > now + CLOCK_SLACK_MS),
         )
     )
-    gone = [(str(row.deployment_id), int(row.replica)) for row in known]
+    gone = [(str(row.deployment_id), str(row.process), int(row.replica)) for row in known]
     gone = [key for key in gone if key not in set(listed)]
-    for deployment_id, replica in gone:
+    for deployment_id, process, replica in gone:
         connection.execute(
             delete(instances).where(
                 instances.c.region == region,
                 instances.c.deployment_id == deployment_id,
+                instances.c.process == process,
                 instances.c.replica == replica,
             )
         )
-    return sorted({deployment_id for deployment_id, _ in gone})
+    return sorted({deployment_id for deployment_id, _, _ in gone})
 
 
 def instances_of(connection: Connection, deployment_id: str) -> list[InstanceRow]:
@@ -316,11 +325,11 @@ def instances_of(connection: Connection, deployment_id: str) -> list[InstanceRow
 
 
 def instances_by_deployment(connection: Connection, deployment_ids: Collection[str]) -> dict[str, list[InstanceRow]]:
-    """What the regions report of each deployment, by region and replica; no entry for one without instances."""
+    """What the regions report of each deployment, by region, process and replica; no entry for one without any."""
     query = (
         select(instances)
         .where(instances.c.deployment_id.in_(deployment_ids))
-        .order_by(instances.c.region, instances.c.replica)
+        .order_by(instances.c.region, instances.c.process, instances.c.replica)
     )
     found: dict[str, list[InstanceRow]] = {}
     for instance in rows.every(InstanceRow, connection.execute(query)):

@@ -36,7 +36,7 @@ async def test_an_older_report_changes_nothing(db: Database) -> None:
         assert (found.state, found.last_exit_json) == ("unhealthy", {"code": 1})
         assert queries.any_alive(c, dep)
         assert queries.report(c, seen(dep, NOW + 1, replica=1), NOW)
-        assert queries.keep_only(c, "local", [(dep, 1)], NOW + 1) == [dep]
+        assert queries.keep_only(c, "local", [(dep, "", 1)], NOW + 1) == [dep]
         assert [i.replica for i in queries.instances_of(c, dep)] == [1]
 
     await db.write(run)

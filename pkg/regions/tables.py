@@ -75,6 +75,7 @@ instances = Table(
     metadata,
     Column("region", String(40), ForeignKey("regions.name"), primary_key=True),
     Column("deployment_id", String(64), primary_key=True),
+    Column("process", String(32), primary_key=True, server_default=""),
     Column("replica", Integer, primary_key=True),
     Column("instance_id", String(128), nullable=False),
     Column("state", String(16), nullable=False),

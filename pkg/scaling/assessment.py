@@ -1,5 +1,8 @@
 """How far a scale or restart has come, by what the regions reported last."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from sqlalchemy import Connection
 
 from pkg.deployments import queries as deployments
@@ -26,7 +29,11 @@ def is_less(connection: Connection, operation: Operation, deployment: Deployment
     """Whether the operation, a scale, asks for fewer instances than ran before."""
     if operation.kind is not OperationKind.SCALE or operation.replicas is None:
         return False
-    return operation.replicas < effects.settings_without(connection, operation, deployment).replicas
+    before = effects.settings_without(connection, operation, deployment)
+    if not operation.process:
+        return operation.replicas < before.replicas
+    process = before.process(operation.process)
+    return process is not None and operation.replicas < process.replicas
 
 
 def assess(connection: Connection, operation: Operation, now: int) -> Progress:
@@ -41,19 +48,34 @@ def assess(connection: Connection, operation: Operation, now: int) -> Progress:
 
 def _assess(connection: Connection, operation: Operation, deployment: Deployment, now: int) -> Progress:
     settings = deployment_health.current_settings(connection, deployment)
-    wanted = Wanted(
-        settings.replicas,
-        is_scaled=settings.autoscaling is not None,
-        generation=operation.seq if operation.kind is OperationKind.RESTART else 0,
-        is_less=is_less(connection, operation, deployment),
-    )
-    found = progress_of(
-        deployment_health.required_regions(connection, deployment.id),
-        wanted,
-        regions.instances_of(connection, deployment.id),
-        silences(regions.every(connection), now),
-    )
-    if found.outcome is Outcome.WAITING and not wanted.is_less:
+    is_restart = operation.kind is OperationKind.RESTART
+    generation = operation.seq if is_restart else 0
+    less = is_less(connection, operation, deployment)
+    wanted: dict[str, Wanted] = {}
+    if is_restart or not operation.process:
+        is_scaled = settings.autoscaling is not None
+        wanted[""] = Wanted(settings.replicas, is_scaled=is_scaled, generation=generation, is_less=less)
+    for process in () if deployment.processes_stopped else settings.processes:
+        if is_restart or process.name == operation.process:
+            wanted[process.name] = Wanted(process.replicas, generation=generation, is_less=less)
+    found = _progress_of_all(connection, deployment, wanted, now)
+    if found.outcome is Outcome.WAITING and not less:
         code = deployment_health.shortage_code(connection, deployment, now)
         return Progress(Outcome.FAILED, found.reason, code) if code else found
     return found
+
+
+def _progress_of_all(
+    connection: Connection, deployment: Deployment, wanted: Mapping[str, Wanted], now: int
+) -> Progress:
+    """Of the web instances ("") and of processes, together."""
+    required = deployment_health.required_regions(connection, deployment.id)
+    instances = regions.instances_of(connection, deployment.id)
+    silent = silences(regions.every(connection), now)
+    found = []
+    for process, one in wanted.items():
+        progress = progress_of(required, one, [row for row in instances if row.process == process], silent)
+        is_named = process and progress.reason
+        found.append(replace(progress, reason=f"process {process}: {progress.reason}") if is_named else progress)
+    by_outcome = {one.outcome: one for one in reversed(found)}
+    return by_outcome.get(Outcome.FAILED) or by_outcome.get(Outcome.WAITING) or Progress(Outcome.DONE)

@@ -6,6 +6,7 @@ from pkg.deployments.model import Deployment
 from pkg.deployments.settings import Settings, from_json
 from pkg.deployments.tables import deployments
 from pkg.desired.capabilities import TOPOLOGY
+from pkg.environments import queries as environment_queries
 from pkg.environments.tables import environments
 from pkg.feed.queries import record
 from pkg.operations import queries as operations
@@ -22,7 +23,11 @@ def newer(connection: Connection, operation: Operation) -> Operation | None:
 def settings_without(connection: Connection, operation: Operation, deployment: Deployment) -> Settings:
     """The settings that a deployment of the environment would have without the operation, a scale."""
     latest = _latest_scale(connection, operation, other_than=operation.id)
-    return from_json(deployment.settings_json).scaled(latest.replicas if latest else None)
+    settings = from_json(deployment.settings_json)
+    if not operation.process:
+        return settings.scaled(latest.replicas if latest else None)
+    replicas = latest.replicas if latest else None
+    return settings.scaled(None, {} if replicas is None else {operation.process: replicas})
 
 
 def apply(connection: Connection, operation: Operation, now: int) -> None:
@@ -39,7 +44,11 @@ def _settle(connection: Connection, operation: Operation, now: int, *, without: 
     other_than = operation.id if without else ""
     if operation.kind is OperationKind.SCALE:
         latest = _latest_scale(connection, operation, other_than=other_than)
-        _set_replicas(connection, operation.environment_id, latest.replicas if latest else None, now)
+        replicas = latest.replicas if latest else None
+        if operation.process:
+            _set_process_replicas(connection, operation.environment_id, operation.process, replicas, now)
+        else:
+            _set_replicas(connection, operation.environment_id, replicas, now)
     elif operation.kind is OperationKind.RESTART:
         latest = operations.latest_begun(
             connection,
@@ -52,7 +61,13 @@ def _settle(connection: Connection, operation: Operation, now: int, *, without: 
 
 
 def _latest_scale(connection: Connection, operation: Operation, *, other_than: str = "") -> Operation | None:
-    return operations.latest_begun(connection, OperationKind.SCALE, operation.environment_id, other_than=other_than)
+    return operations.latest_begun(
+        connection,
+        OperationKind.SCALE,
+        operation.environment_id,
+        process=operation.process,
+        other_than=other_than,
+    )
 
 
 def _set_replicas(connection: Connection, environment_id: str, replicas: int | None, now: int) -> None:
@@ -63,6 +78,23 @@ def _set_replicas(connection: Connection, environment_id: str, replicas: int | N
     )
     if changed.rowcount:
         _announce(connection, now, select(deployments.c.id).where(deployments.c.environment_id == environment_id))
+
+
+def _set_process_replicas(
+    connection: Connection, environment_id: str, process: str, replicas: int | None, now: int
+) -> None:
+    known = environment_queries.process_replicas(connection, [environment_id]).get(environment_id, {})
+    wanted = {name: number for name, number in known.items() if name != process}
+    if replicas is not None:
+        wanted[process] = replicas
+    if wanted == known:
+        return
+    connection.execute(
+        update(environments)
+        .where(environments.c.id == environment_id)
+        .values(process_replicas_json=wanted, updated_at=now)
+    )
+    _announce(connection, now, select(deployments.c.id).where(deployments.c.environment_id == environment_id))
 
 
 def _set_generation(connection: Connection, deployment_id: str, generation: int, now: int) -> None:

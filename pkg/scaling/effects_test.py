@@ -14,7 +14,9 @@ from pkg.scaling import effects
 from pkg.testing.sample_project import add_sample_project, record_deploy
 
 
-def begun(c: Connection, target: str, kind: OperationKind, number: int, replicas: int | None = None) -> Operation:
+def begun(
+    c: Connection, target: str, kind: OperationKind, number: int, replicas: int | None = None, process: str = ""
+) -> Operation:
     """An operation that runs; `number` orders it."""
     found = deployments.get(c, target)
     assert found is not None
@@ -24,7 +26,7 @@ def begun(c: Connection, target: str, kind: OperationKind, number: int, replicas
             "id": f"op_{kind}_{number}", "workspace_id": found.workspace_id, "environment_id": found.environment_id,
             "kind": kind, "status": OperationStatus.RUNNING, "seq": number, "deployment_id": target,
             "previous_deployment_id": None, "notices_json": [], "traceparent": "", "created_at": 1,
-            "replicas": replicas,
+            "replicas": replicas, "process": process,
         },
     )  # fmt: skip
     operation = operations.get(c, f"op_{kind}_{number}")
@@ -93,5 +95,39 @@ async def test_a_restart_is_of_one_deployment(db: Database) -> None:
         assert generation() == 9
         effects.undo(c, failing, 5)
         assert generation() == 7
+
+    await db.write(run)
+
+
+async def test_numbers_of_processes_and_web_do_not_meet(db: Database) -> None:
+    """Promise: of each process the latest scale that runs counts, and undoing one gives back what the others want."""
+
+    def run(c: Connection) -> None:
+        made, environment_id = placed(c)
+
+        def numbers() -> dict[str, int]:
+            return environments.process_replicas(c, [environment_id])[environment_id]
+
+        web = begun(c, made, OperationKind.SCALE, 5, 4)
+        older = begun(c, made, OperationKind.SCALE, 6, 2, "worker")
+        other = begun(c, made, OperationKind.SCALE, 7, 3, "clock")
+        newer = begun(c, made, OperationKind.SCALE, 8, 0, "worker")
+        for operation in (web, older, other, newer):
+            effects.apply(c, operation, 2)
+        assert numbers() == {"worker": 0, "clock": 3}
+        assert environments.replicas(c, [environment_id]) == {environment_id: 4}
+        overtaking = effects.newer(c, older)
+        assert overtaking is not None
+        assert overtaking.id == newer.id
+        assert effects.newer(c, web) is None
+        head = feed.head(c).version
+        effects.undo(c, newer, 3)
+        effects.undo(c, newer, 3)
+        assert len(feed.after(c, "local", head)) == 1
+        assert numbers() == {"worker": 2, "clock": 3}
+        operations.end(c, newer.id, OperationStatus.FAILED, 4)
+        effects.undo(c, older, 5)
+        assert numbers() == {"clock": 3}
+        assert environments.replicas(c, [environment_id]) == {environment_id: 4}
 
     await db.write(run)

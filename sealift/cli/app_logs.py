@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import click
 
+from sealift.cli.buildplan.processes import WEB
 from sealift.cli.exit_codes import ExitCode
 from sealift.cli.format.deployment_text import app_output
 from sealift.cli.format.log_text import WholeLines, log_json, log_text
@@ -33,6 +34,7 @@ class LogsWanted:
         after: a cursor; "" for none.
         instances: numbers or ids; none: all.
         grep: only lines that match; None: all.
+        process: only its lines, "web" for instances with routes; numbers of `instances` are then its; "": of all.
     """
 
     follow: bool
@@ -42,6 +44,7 @@ class LogsWanted:
     instances: tuple[str, ...]
     grep: re.Pattern[str] | None
     as_json: bool
+    process: str = ""
 
     @property
     def follows_environment(self) -> bool:
@@ -51,7 +54,7 @@ class LogsWanted:
     @property
     def chooses(self) -> bool:
         """Whether only some of the lines are wanted."""
-        return self.since_s is not None or bool(self.after or self.instances or self.grep)
+        return self.since_s is not None or bool(self.after or self.instances or self.process or self.grep)
 
     def request(self, deployment_id: str) -> log_pb2.GetLogsRequest:
         """For the server."""
@@ -64,15 +67,19 @@ class LogsWanted:
             since=0 if self.since_s is None else int((time.time() - self.since_s) * 1000),
             tail=tail,
             after=self.after,
-            instance_ids=[instance_id(deployment_id, each) for each in self.instances],
+            instance_ids=[instance_id(deployment_id, each, self.process) for each in self.instances],
+            process="" if self.instances else self.process,
             line_cursors=self.as_json,
         )
 
 
-def instance_id(deployment_id: str, instance: str) -> str:
+def instance_id(deployment_id: str, instance: str, process: str = "") -> str:
     """The id of an instance that is named by its number, e.g. "0" or "local/0", or by its id."""
     number = instance.rpartition("/")[2]
-    return f"{deployment_id.replace('_', '-')}-{number}" if number.isdecimal() else instance
+    if not number.isdecimal():
+        return instance
+    owner = deployment_id.replace("_", "-")
+    return f"{owner}-{number}" if process in ("", WEB) else f"{owner}-{process}-{number}"
 
 
 async def deployment_of_logs(

@@ -82,7 +82,7 @@ def _show(operation: deployment_pb2.Operation, verb: str, url: str, took_ms: flo
 def _aim(operation: deployment_pb2.Operation) -> str:
     """What an operation is about, as text."""
     if operation.kind == deployment_pb2.OPERATION_KIND_SCALE:
-        return f"to {_instances(operation.replicas)}"
+        return f"to {_instances(operation)}"
     moves = operation.kind in (deployment_pb2.OPERATION_KIND_PROMOTE, deployment_pb2.OPERATION_KIND_ROLLBACK)
     return f"{'to' if moves else 'of'} {operation.deployment_id}"
 
@@ -90,14 +90,16 @@ def _aim(operation: deployment_pb2.Operation) -> str:
 def _state(operation: deployment_pb2.Operation) -> str:
     """What an operation that is done has led to, as text."""
     if operation.kind == deployment_pb2.OPERATION_KIND_SCALE:
-        return f"{_instances(operation.replicas)}, also of later deployments"
+        return f"{_instances(operation)}, also of later deployments"
     if operation.kind == deployment_pb2.OPERATION_KIND_RESTART:
         return f"every instance of {operation.deployment_id} was made again"
     return f"{operation.deployment_id} is {'stopped' if operation.kind in _STOPS else 'live'}"
 
 
-def _instances(replicas: int) -> str:
-    return f"{replicas} {'instance' if replicas == 1 else 'instances'} in each region"
+def _instances(operation: deployment_pb2.Operation) -> str:
+    """The number of a scale, e.g. "3 instances of worker in each region"."""
+    process = f" of {clean(operation.process)}" if operation.process else ""
+    return f"{operation.replicas} {'instance' if operation.replicas == 1 else 'instances'}{process} in each region"
 
 
 def _label(verb: str) -> str:
@@ -116,7 +118,8 @@ def _result(
         "deployment_id": operation.deployment_id,
         "previous_deployment_id": operation.previous_deployment_id,
         "url": url,
-        **({"replicas": operation.replicas} if operation.replicas else {}),
+        **({"replicas": operation.replicas} if operation.replicas or operation.process else {}),
+        **({"process": operation.process} if operation.process else {}),
         "notices": list(operation.notices),
         "code": operation.error.code,
         "message": operation.error.message,

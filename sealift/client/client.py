@@ -305,10 +305,16 @@ class Client(Connection):
         answer: deployment_pb2.RollbackResponse = await self._call(self._deployments.Rollback, request)
         return answer.operation
 
-    async def scale(self, environment_id: str, replicas: int) -> deployment_pb2.Operation:
-        """Start running this number of instances in each region, for every deployment of the environment."""
+    async def scale(self, environment_id: str, replicas: int, process: str = "") -> deployment_pb2.Operation:
+        """Start running this number of instances in each region, for every deployment of the environment.
+
+        `process`: of this process; "" for web.
+        """
         request = environment_pb2.ScaleRequest(
-            environment_id=environment_id, replicas=replicas, idempotency_key=new_idempotency_key()
+            environment_id=environment_id,
+            replicas=replicas,
+            process=process,
+            idempotency_key=new_idempotency_key(),
         )
         answer: environment_pb2.ScaleResponse = await self._call(self._environments.Scale, request)
         return answer.operation

@@ -432,12 +432,13 @@ class FakeServer(
 
     async def Scale(self, request: Any, context: Any) -> Any:
         await self._enter("Scale", context)
-        if not 1 <= request.replicas <= 20:
+        if not (0 if request.process else 1) <= request.replicas <= 20:
             await refuse(context, "INVALID_ARGUMENT", "invalid_argument", "replicas: must be 1 to 20")
         live = next(fake for fake in self.deployments.values() if fake.deployment.is_live)
-        live.deployment.replicas = request.replicas
+        if not request.process:
+            live.deployment.replicas = request.replicas
         operation = self._operation(live, deployment_pb2.OPERATION_KIND_SCALE)
-        operation.replicas = request.replicas
+        operation.replicas, operation.process = request.replicas, request.process
         return environment_pb2.ScaleResponse(operation=operation)
 
     async def Restart(self, request: Any, context: Any) -> Any:

@@ -64,7 +64,7 @@ class HangWatch:
             return
         if report is None:
             return
-        about = fields(process=self._engine.name, build_id=report.build_id)
+        about = fields(stack_process=self._engine.name, build_id=report.build_id)
         if refusal := self._restarts.refusal(report, time.time()):
             log.error("BuildKit of the private engine hangs; the engine is not restarted: %s", refusal, extra=about)
             return

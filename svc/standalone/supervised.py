@@ -92,7 +92,10 @@ class SupervisedProcess:
         identity = self._identity or read_pidfile(self.pidfile)
         if identity and not await end(identity, self.grace_s):
             log.warning(
-                "%s did not end within %.0f s and was killed", self.name, self.grace_s, extra=fields(process=self.name)
+                "%s did not end within %.0f s and was killed",
+                self.name,
+                self.grace_s,
+                extra=fields(stack_process=self.name),
             )
         self.collect()
         self._identity = None
@@ -110,7 +113,7 @@ class SupervisedProcess:
     def _adopted(self) -> Identity | None:
         found = read_pidfile(self.pidfile) if self.outlives else None
         if found:
-            log.info("%s runs already, adopted", self.name, extra=fields(process=self.name, pid=found.pid))
+            log.info("%s runs already, adopted", self.name, extra=fields(stack_process=self.name, pid=found.pid))
         return found
 
     async def _keep(self) -> None:
@@ -126,10 +129,10 @@ class SupervisedProcess:
             wait_s = self.backoff.after(time.monotonic() - began)
             log.warning(
                 "%s ended%s; starting it again in %.1f s", self.name, f" with {self.last_end}" if self.last_end else
-                "", wait_s, extra=fields(process=self.name, restarts=self.restarts),
+                "", wait_s, extra=fields(stack_process=self.name, restarts=self.restarts),
             )  # fmt: skip
             await asyncio.sleep(wait_s)
             try:
                 self._identity = self.launch()
             except (OSError, StartupError) as error:
-                log.error("%s could not be started: %s", self.name, error, extra=fields(process=self.name))
+                log.error("%s could not be started: %s", self.name, error, extra=fields(stack_process=self.name))

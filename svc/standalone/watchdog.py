@@ -147,7 +147,7 @@ class Watchdog:
             silent_s = now - silence.since
             log.error(
                 "%s has not answered for %.0f s and is ended", name, silent_s,
-                extra=fields(process=name, silence_s=round(silent_s, 1)),
+                extra=fields(stack_process=name, silence_s=round(silent_s, 1)),
             )  # fmt: skip
             process.end_hung(f"no answer for {silent_s:.0f} s")
             del self._silences[name]

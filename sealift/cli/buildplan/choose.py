@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from sealift.cli.buildplan import go, node, python, static
-from sealift.cli.buildplan.commands import given_start, kind_of, other_processes, release_of
+from sealift.cli.buildplan.commands import beside_web, given_start, kind_of, release_of
 from sealift.cli.buildplan.files import AppFiles
 from sealift.cli.buildplan.model import AppKind, BuildPlan, NoStart, Settings
 from sealift.cli.buildplan.node_packages import LOCKS
@@ -51,8 +51,11 @@ def candidates(files: AppFiles, settings: Settings) -> list[BuildPlan]:
     if not plans:
         raise _nothing(files, settings, unclear)
     release = () if settings.has_release else release_of(files)
-    others = other_processes(files, has_release=settings.has_release)
-    return [replace(plan, notes=(*plan.notes, *_not_read(files, plan), *others), release=release) for plan in plans]
+    processes, said = beside_web(files, has_release=settings.has_release)
+    return [
+        replace(plan, notes=(*plan.notes, *_not_read(files, plan), *said), release=release, processes=processes)
+        for plan in plans
+    ]
 
 
 def _not_read(files: AppFiles, plan: BuildPlan) -> list[str]:

@@ -72,11 +72,13 @@ def test_settings_that_do_not_fit() -> None:
 
 
 def test_processes_that_are_not_started() -> None:
-    """Promise: the other lines of a Procfile are named."""
-    found = plan({"main.py": "", "Procfile": "web: python main.py\nrelease: ./migrate\nworker: python w.py\nclock: x"})
+    """Promise: the other lines of a Procfile are processes, or are named."""
+    lines = "web: python main.py\nrelease: ./migrate\nworker: python w.py\nMail_Queue: a | b\n1st: x"
+    found = plan({"main.py": "", "Procfile": lines})
+    assert found.processes == {"worker": ("python", "w.py"), "mail-queue": ("sh", "-c", "a | b")}
     assert found.notes == (
         "before each deploy starts, ./migrate runs (release of the Procfile)",
-        "worker, clock of the Procfile are not started yet",
+        "1st of the Procfile is not started: give it a name in [processes] of sealift.toml",
     )
 
 

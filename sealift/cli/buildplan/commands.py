@@ -5,13 +5,11 @@ import shlex
 
 from sealift.cli.buildplan.files import AppFiles
 from sealift.cli.buildplan.model import AppKind, Start, shown
+from sealift.cli.buildplan.processes import MAX_PROCESSES, command_words, process_name_problem
 
 PROCFILE = "Procfile"
 _PROCESS = re.compile(r"([A-Za-z0-9_-]+)\s*:\s*(\S.*)")
 _NEVER_WEB = frozenset({"release", "worker", "clock", "scheduler"})
-_SHELL = re.compile(r"[$`|&;<>()*?~#\\\n]")
-_LIST = re.compile(r"[|&;()\n]")  # lines with several commands, of which `exec` would apply to the first
-_BUILTINS = ("cd", "exec", "export", ".", "source")
 _PROGRAMS = {
     AppKind.PYTHON: ("python", "python3", "gunicorn", "uvicorn", "hypercorn", "daphne", "waitress-serve", "flask",
                      "fastapi", "streamlit", "uwsgi", "granian", "uv", "poetry", "pipenv", "chainlit", "panel"),
@@ -45,28 +43,36 @@ def given_start(files: AppFiles, command: tuple[str, ...]) -> Start | None:
 
 def start_of(line: str, source: str) -> Start:
     """The start of a command line as in a shell."""
-    return Start(shown(line), words(line), source)
+    return Start(shown(line), command_words(line), source)
 
 
 def release_of(files: AppFiles) -> tuple[str, ...]:
     """The release command of the Procfile; () for none."""
     line = processes(files).get("release", "")
-    return words(line) if line else ()
+    return command_words(line) if line else ()
 
 
-def other_processes(files: AppFiles, *, has_release: bool = False) -> list[str]:
-    """Sentences about the other lines of the Procfile. `has_release`: [release] command is set."""
+def beside_web(files: AppFiles, *, has_release: bool = False) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """The other lines of the Procfile: commands of processes by name, and sentences about what a user would not expect.
+
+    `has_release`: [release] command is set.
+    """
     web = web_process(files)
-    others = [name for name in processes(files) if not web or name != web[0]]
+    others = {name: line for name, line in processes(files).items() if not web or name != web[0]}
     said = []
-    if "release" in others and has_release:
+    release = others.pop("release", None)
+    if release is not None and has_release:
         said.append("the release command of the Procfile is not run: [release] command is")
-    elif "release" in others:
-        said.append(f"before each deploy starts, {shown(processes(files)['release'])} runs (release of the Procfile)")
-    if rest := [name for name in others if name != "release"]:
-        are = "is" if len(rest) == 1 else "are"
-        said.append(f"{', '.join(rest[:5])} of the Procfile {are} not started yet")
-    return said
+    elif release is not None:
+        said.append(f"before each deploy starts, {shown(release)} runs (release of the Procfile)")
+    started: dict[str, tuple[str, ...]] = {}
+    for name, line in others.items():
+        label = name.lower().replace("_", "-")
+        if process_name_problem(label) or label in started or len(started) == MAX_PROCESSES:
+            said.append(f"{shown(name)} of the Procfile is not started: give it a name in [processes] of sealift.toml")
+        else:
+            started[label] = command_words(line)
+    return started, said
 
 
 def kind_of(start: Start) -> AppKind | None:
@@ -82,15 +88,3 @@ def kind_of(start: Start) -> AppKind | None:
             if program in programs:
                 return kind
     return None
-
-
-def words(line: str) -> tuple[str, ...]:
-    """The line as an array; with a shell only if it needs one."""
-    try:
-        found = shlex.split(line)
-    except ValueError:
-        return ("sh", "-c", line)
-    if found and not _SHELL.search(line) and "=" not in found[0]:
-        return tuple(found)
-    is_one = bool(found) and not _LIST.search(line) and "=" not in found[0] and found[0] not in _BUILTINS
-    return ("sh", "-c", f"exec {line}" if is_one else line)

@@ -1,6 +1,7 @@
 """What the rules find: candidates, and the plan that is built."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -94,6 +95,7 @@ class BuildPlan:
         dockerfile: the whole text; the same files and settings give the same text.
         notes: what a user would not expect.
         release: the release command of the Procfile; () for none, or if it does not count.
+        processes: commands of the Procfile's processes beside web, by name.
     """
 
     kind: AppKind
@@ -103,6 +105,7 @@ class BuildPlan:
     dockerfile: str
     notes: tuple[str, ...] = ()
     release: tuple[str, ...] = ()
+    processes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def sentence(self) -> str:
         """The plan in one line."""

@@ -414,10 +414,53 @@ async def test_scale_and_restart(sealift: Program, server: FakeServer) -> None:
     assert (result["kind"], result["replicas"], result["status"]) == ("scale", 1, "done")
     refused = await sealift("scale", "0")
     assert (refused.code, "must be 1 to 20" in refused.err) == (2, True)
+    for command in (("worker=2",), ("--process", "worker", "2"), ("worker=2", "--process", "worker")):
+        done = await sealift("scale", *command)
+        assert "scale done in 42 ms: 2 instances of worker in each region, also of later" in done.err, done.err
+    result = json.loads((await sealift("scale", "worker=0", "--json")).out)
+    assert (result["process"], result["replicas"]) == ("worker", 0)
+    assert "process" not in json.loads((await sealift("scale", "web=2", "--json")).out)
+    refused = await sealift("scale", "worker=x")
+    assert (refused.code, "'x' is not a whole number at least 0, or PROCESS=NUMBER" in refused.err) == (2, True)
+    assert (await sealift("scale", "a=1", "--process", "b")).code == 2
     done = await sealift("restart")
     assert done.code == 0
     assert " of dep_1\n" in done.err.partition("restart op_")[2]
     assert "every instance of dep_1 was made again" in done.err
+
+
+async def test_ps_of_processes(sealift: Program, server: FakeServer) -> None:
+    """Promise: beside processes, ps names the process of each instance, and status the ones that are not healthy."""
+    await sealift("deploy")
+    live = server.deployments["dep_1"].deployment
+    live.replicas = 1
+    del live.instances[:]
+    for process in ("", "worker"):
+        live.instances.add(
+            instance_id=f"dep-1-{process}-0".replace("--", "-"),
+            process=process,
+            region="local",
+            state=deployment_pb2.INSTANCE_STATE_UNHEALTHY if process else deployment_pb2.INSTANCE_STATE_HEALTHY,
+            reason="it has not been up for 5 s yet" if process else "",
+        )
+    live.processes.add(name="clock", is_stopped=True)
+    live.processes.add(name="worker", replicas=2)
+    shown = await sealift("ps")
+    lines = [line.split() for line in shown.out.splitlines()]
+    assert [line[:3] for line in lines] == [
+        ["INSTANCE", "PROCESS", "REGION"], ["dep-1-0", "web", "local"], ["dep-1-worker-0", "worker", "local"]
+    ]  # fmt: skip
+    assert shown.err.splitlines()[-3:] == [
+        "local: 1 healthy, 1 wanted",
+        "clock: stopped, since the deployment is not live",
+        "worker: local: 0 healthy, 2 wanted",
+    ]
+    told = [one["process"] for one in (await sealift("ps", "--json")).events]
+    assert told == ["", "worker"]
+    status = (await sealift("status")).out
+    assert "worker: local: 0 healthy, 2 wanted" in status
+    assert "local/worker/0 unhealthy  it has not been up for 5 s yet" in status
+    assert "local/worker/0 unhealthy" in (await sealift("status", "dep_1")).out
 
 
 async def test_ps(sealift: Program, server: FakeServer) -> None:

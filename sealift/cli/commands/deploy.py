@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import UnsetType
 from msgspec.structs import replace
 
 from sealift.cli.deploy.plan import Plan, build_args, checked_commit, checked_platform, read_secrets
@@ -129,6 +130,7 @@ def deploy(
             no_cache=no_cache,
             run=file.run if port is None else replace(file.run, port=port),
             release=file.release,
+            processes=None if isinstance(file.processes, UnsetType) else file.processes,
             variables=file.env,
             idempotency_key=idempotency_key,
         )

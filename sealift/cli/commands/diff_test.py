@@ -59,6 +59,22 @@ async def test_what_differs(sealift: Program) -> None:
 
 
 @pytest.mark.usefixtures("two")
+async def test_how_processes_differ(sealift: Program, server: FakeServer) -> None:
+    """Promise: each setting of each process is compared by its name."""
+    first, second = (server.deployments[ident].deployment for ident in ("dep_1", "dep_2"))
+    for one, replicas in ((first, 1), (second, 3)):
+        command = common_pb2.StringList(values=["python", "w.py"])
+        one.settings.processes.values.add(name="worker", command=command, replicas=replicas, memory_mib=64)
+    second.settings.processes.values.add(name="clock", command=common_pb2.StringList(values=["tick", "a b"]))
+    done = await sealift("diff", "dep_1", "live")
+    rows = [" ".join(row.split()) for row in done.out.splitlines()]
+    assert [row for row in rows if row.startswith("processes.")] == [
+        "processes.clock.command - tick 'a b'",
+        "processes.worker.replicas 1 3",
+    ]
+
+
+@pytest.mark.usefixtures("two")
 async def test_as_json(sealift: Program) -> None:
     """Promise: both deployments whole, each variable with its comparison, and the differences by name."""
     found = json.loads((await sealift("diff", "dep_1", "dep_2", "--json")).out)

@@ -5,7 +5,7 @@ import shlex
 
 import click
 
-from sealift.cli.buildplan.commands import words
+from sealift.cli.buildplan.processes import command_words
 from sealift.cli.format.deployment_text import replicas_text
 from sealift.cli.format.protocol_text import PROTOCOLS, protocol_text
 from sealift.cli.format.tables import render_table
@@ -186,7 +186,7 @@ def change(
         settings.command.values.extend(command)
     if release_command is not None:
         settings.release_command.SetInParent()
-        settings.release_command.values.extend(words(release_command) if release_command.strip() else ())
+        settings.release_command.values.extend(command_words(release_command) if release_command.strip() else ())
     if not settings.ByteSize() and not has_check:
         raise click.UsageError("nothing to change: set at least one option")
 

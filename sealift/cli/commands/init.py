@@ -1,8 +1,11 @@
 """`sealift init`."""
 
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
+from msgspec import UNSET
 
 from sealift.cli.buildplan.model import BuildPlan
 from sealift.cli.deploy.build_planning import chosen, find_plans, is_without_dockerfile, settings_of
@@ -37,6 +40,9 @@ def init(url: str | None, path: Path, project: str | None, create: bool, dockerf
         plan = _plan(path, must_be_one=dockerfile)
         if dockerfile and plan:
             click.echo(f"wrote {write_new(path / DEFAULT_DOCKERFILE, plan.dockerfile)}", err=True)
+            if plan.processes and load(path).processes is UNSET:
+                click.echo("beside a Dockerfile the Procfile is not read: add this to sealift.toml", err=True)
+                click.echo(processes_toml(plan.processes), err=True)
     except ClientError as error:
         return fail(error)
     found = detect(path)
@@ -81,6 +87,14 @@ def _plan(path: Path, *, must_be_one: bool) -> BuildPlan | None:
     if not must_be_one and (path / ".env").is_file():
         click.echo(".env is not sent: `sealift env import .env` sets its variables", err=True)
     return plan
+
+
+def processes_toml(processes: Mapping[str, Sequence[str]]) -> str:
+    """The section of these commands."""
+    return "\n".join(
+        f"[processes.{name}]\ncommand = {json.dumps(list(words), ensure_ascii=False)}"
+        for name, words in processes.items()
+    )
 
 
 def _named_in(path: Path) -> str | None:

@@ -43,6 +43,7 @@ _EXIT_CODES = {build_pb2.BUILD_STATUS_SUCCEEDED: ExitCode.OK, build_pb2.BUILD_ST
     help=f"Only the newest lines.  [default: {DEFAULT_TAIL}; all with --since, --grep or --after]",
 )
 @click.option("--instance", "-i", type=TEXT, multiple=True, metavar="NUMBER", help="Only this instance. Repeatable.")
+@click.option("--process", type=TEXT, metavar="NAME", help="Only this process of [processes], or web.")
 @click.option("--grep", type=TEXT, metavar="REGEX", help="Only lines that match.")
 @click.option(
     "--after", type=TEXT, metavar="CURSOR", help="Only lines after this cursor; of a build, after this number."
@@ -59,6 +60,7 @@ def logs(
     since: int | None,
     tail: int | None,
     instance: tuple[str, ...],
+    process: str | None,
     grep: str | None,
     after: str | None,
     as_json: bool,
@@ -70,8 +72,10 @@ def logs(
     a build a `seq`, which --after resumes from.
     """
     build = build or (deployment or "").startswith("bld_")
-    if build and (since is not None or tail is not None or instance or grep is not None):
-        raise click.UsageError("--since, --tail, --instance and --grep apply to what apps print, not to a build log")
+    if build and (since is not None or tail is not None or instance or process or grep is not None):
+        raise click.UsageError(
+            "--since, --tail, --instance, --process and --grep apply to what apps print, not to a build log"
+        )
     if after is not None and (since is not None or tail is not None):
         raise click.UsageError("--after says where to begin: leave out --since and --tail")
     if build and after is not None and not after.isdecimal():
@@ -81,7 +85,7 @@ def logs(
     after_seq = int(after or 0) if build else 0
 
     async def show_app() -> int:
-        wanted = LogsWanted(follow, since, tail, after or "", instance, pattern(grep), as_json)
+        wanted = LogsWanted(follow, since, tail, after or "", instance, pattern(grep), as_json, process or "")
         async with open_client(url) as client:
             found = await deployment_of_logs(client, deployment, project, environment)
             prints = print_logs if deployment or not wanted.follows_environment else follow_environment

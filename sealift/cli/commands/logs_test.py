@@ -153,3 +153,18 @@ async def test_what_a_failed_start_left(sealift: Program, server: FakeServer, ap
     assert done.out == "# before its start failed\nTraceback: no\n"
     del app.deployment.last_output[:]
     assert "its instances have printed nothing" in (await sealift("logs", "dep_1")).err
+
+
+async def test_lines_of_a_process(sealift: Program, server: FakeServer, app: FakeDeployment) -> None:
+    """Promise: --process reaches the server; with numbers, instances of the process are asked for; lines name it."""
+    await app.prints("hello")
+    app.app_lines[0].instance_id = "dep-1-worker-0"
+    done = await sealift("logs", "--process", "worker")
+    assert done.out == f"{TIME} local/worker/0 hello\n"
+    assert (server.log_requests[-1].process, list(server.log_requests[-1].instance_ids)) == ("worker", [])
+    await sealift("logs", "--process", "worker", "-i", "0", "-i", "local/2")
+    request = server.log_requests[-1]
+    assert (request.process, list(request.instance_ids)) == ("", ["dep-1-worker-0", "dep-1-worker-2"])
+    await sealift("logs", "--process", "web", "-i", "0")
+    assert list(server.log_requests[-1].instance_ids) == ["dep-1-0"]
+    assert (await sealift("logs", "--build", "--process", "worker")).code == 2

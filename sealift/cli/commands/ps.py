@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import click
 
-from sealift.cli.format.deployment_text import instance_rows, replicas_now_text
+from sealift.cli.format.deployment_text import instance_rows, processes_text, replicas_now_text
 from sealift.cli.format.tables import render_table
 from sealift.cli.format.text import clean, prose
 from sealift.cli.format.usage_text import now_cells
@@ -18,7 +18,7 @@ from sealift.client.errors import ClientError
 from sealift.ctrl.v1 import deployment_pb2, usage_pb2
 
 SINCE_S = 120  # what is measured is of the last minute
-HEADER = ("INSTANCE", "REGION", "STATE", "AGE", "RESTARTS", "CPU", "MEMORY", "DEPLOYMENT", "", "REASON")
+HEADER = ("INSTANCE", "PROCESS", "REGION", "STATE", "AGE", "RESTARTS", "CPU", "MEMORY", "DEPLOYMENT", "", "REASON")
 
 
 @click.command()
@@ -28,6 +28,8 @@ HEADER = ("INSTANCE", "REGION", "STATE", "AGE", "RESTARTS", "CPU", "MEMORY", "DE
 @click.pass_obj
 def ps(url: str | None, project: str | None, environment: str | None, as_json: bool) -> int:
     """List the instances that run in an environment now, those of the live deployment first.
+
+    PROCESS is web for instances with routes, else the name in [processes]; where there are no others, it is left out.
 
     AGE is the time since the app was started last, RESTARTS how often it was started again by itself. CPU is in virtual
     CPUs and MEMORY without what the system can drop at once, as measured within the last minute; "-": not measured.
@@ -56,15 +58,23 @@ def ps(url: str | None, project: str | None, environment: str | None, as_json: b
         if not rows:
             click.echo(f"no instance runs in {found.slug} · {place.slug}; see: sealift ls", err=True)
             return 0
-        click.echo(render_table(HEADER, rows, spare=("REGION", "RESTARTS", "DEPLOYMENT"), flexible="REASON"))
+        header: tuple[str, ...] = HEADER
+        if not any(seen.process for one in running for seen in _instances(one)):
+            header, rows = _without_process(header), [_without_process(row) for row in rows]
+        click.echo(render_table(header, rows, spare=("REGION", "RESTARTS", "PROCESS", "DEPLOYMENT"), flexible="REASON"))
         if problem:
             click.echo(prose(f"notice: {problem}"), err=True)
         for one in running:
             if one.is_live:
-                click.echo(replicas_now_text(one), err=True)
+                for line in (replicas_now_text(one), *processes_text(one)):
+                    click.echo(line, err=True)
         return 0
 
     return run(report)
+
+
+def _without_process(row: tuple[str, ...]) -> tuple[str, ...]:
+    return (row[0], *row[2:])
 
 
 def _instances(one: deployment_pb2.Deployment) -> list[deployment_pb2.Instance]:

@@ -7,7 +7,15 @@ import click
 
 from sealift.cli.format.tables import render_table
 from sealift.cli.format.text import clean, prose
-from sealift.cli.format.usage_text import DEPLOYMENT_HEADER, HEADER, SPARE, deployment_rows, usage_rows
+from sealift.cli.format.usage_text import (
+    DEPLOYMENT_HEADER,
+    HEADER,
+    PROCESS_HEADER,
+    SPARE,
+    deployment_rows,
+    process_rows,
+    usage_rows,
+)
 from sealift.cli.parsing.options import any_env_option, json_option, project_option
 from sealift.cli.parsing.param_types import TEXT, Duration
 from sealift.cli.project.project_file import project_ref
@@ -19,6 +27,7 @@ from sealift.cli.session import find_project, open_client, run
 @any_env_option
 @click.option("--deployment", "-d", type=TEXT, metavar="ID", help="Only this deployment.")
 @click.option("--deployments", "by_deployment", is_flag=True, help="A row for each deployment.")
+@click.option("--processes", "by_process", is_flag=True, help="A row for each process.")
 @click.option(
     "--since",
     type=Duration(60, 400 * 86400),
@@ -35,6 +44,7 @@ def usage(
     environment: str | None,
     deployment: str | None,
     by_deployment: bool,
+    by_process: bool,
     since: int,
     as_json: bool,
 ) -> int:
@@ -64,6 +74,8 @@ def usage(
             return 0
         if not found.deployments:
             click.echo("nothing was measured in this time", err=True)
+        elif by_process:
+            click.echo(render_table(PROCESS_HEADER, process_rows(found), spare=SPARE))
         elif by_deployment or deployment:
             click.echo(render_table(DEPLOYMENT_HEADER, deployment_rows(found), spare=("ENVIRONMENT", *SPARE)))
         else:

@@ -47,6 +47,18 @@ async def test_a_row_for_each_environment(sealift: Program, server: FakeServer) 
     assert abs(request.since - (time.time() - 7 * 86400) * 1000) < 60_000
 
 
+async def test_a_row_for_each_process(sealift: Program, server: FakeServer) -> None:
+    """Promise: --processes shows web and each process, of all that is asked for."""
+    server.usage = some()
+    for name in ("web", "worker"):
+        server.usage.processes.add(process=name, usage=pb.Usage(vcpu_s=2, memory_gib_h=1, instance_s=3600))
+    shown = await sealift("usage", "--processes")
+    header, web, worker = (" ".join(line.split()) for line in shown.out.splitlines())
+    assert header.startswith("PROCESS VCPU-SECONDS")
+    assert web.startswith("web 2 1 1 0 unknown")
+    assert worker.startswith("worker 2 1 1 0 unknown")
+
+
 async def test_a_row_for_each_deployment(sealift: Program, server: FakeServer) -> None:
     """Promise: --deployments shows each of them, and says how many are left out."""
     server.usage = some()

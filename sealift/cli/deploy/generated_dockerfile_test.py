@@ -63,7 +63,7 @@ async def test_a_dry_run(flask: Program, server: FakeServer) -> None:
     flask.files(Procfile="web: gunicorn app:app\nworker: python w.py", requirements_DOT_txt="gunicorn\nflask")
     done = await flask("deploy", "--dry-run")
     assert "no Dockerfile: Python 3.12 by requirements.txt, starts gunicorn app:app (Procfile)" in done.err
-    assert "worker of the Procfile is not started yet" in done.err
+    assert "starts worker beside it (Procfile)" in done.err
     assert GENERATED_DOCKERFILE in done.out
     [result] = (await flask("build", "--dry-run", "--json")).events
     plan = result["build_plan"]
@@ -83,6 +83,28 @@ async def test_settings_of_the_file(flask: Program, server: FakeServer) -> None:
     assert "FROM own/py:3.12\n" in text
     assert "ARG API\n" in text
     assert text.endswith('CMD ["python", "w.py"]\n')
+
+
+async def test_processes_of_the_procfile(flask: Program, server: FakeServer) -> None:
+    """Promise: its further lines are processes, unless sealift.toml has [processes]; init says how to keep them."""
+    flask.files(Procfile="web: gunicorn app:app\nworker: python w.py $X\n")
+    done = await flask("deploy")
+    assert "starts worker beside it (Procfile)" in done.err
+    (worker,) = server.created[0].settings.processes.values
+    assert (worker.name, list(worker.command.values)) == ("worker", ["sh", "-c", "exec python w.py $X"])
+    assert not worker.HasField("replicas")
+    flask.files(sealift_DOT_toml='project = "hello"\n[processes]\n')
+    done = await flask("deploy")
+    assert "beside it" not in done.err
+    assert server.created[1].settings.HasField("processes")
+    assert not server.created[1].settings.processes.values
+    flask.files(sealift_DOT_toml='project = "hello"\n[processes.clock]\ncommand = "tick"\nreplicas = 2\n')
+    assert (await flask("deploy")).code == 0
+    (clock,) = server.created[2].settings.processes.values
+    assert (clock.name, list(clock.command.values), clock.replicas) == ("clock", ["tick"], 2)
+    flask.files(sealift_DOT_toml='project = "hello"\n')
+    written = await flask("init", "--dockerfile")
+    assert '[processes.worker]\ncommand = ["sh", "-c", "exec python w.py $X"]' in written.err
 
 
 async def test_two_candidates_without_a_terminal(flask: Program, server: FakeServer) -> None:

@@ -10,7 +10,7 @@ import msgspec
 
 from sealift.cli.buildplan.model import BuildPlan
 from sealift.cli.format.text import clean
-from sealift.cli.project.project_file import ProjectFile, ReleaseSection, RunSection
+from sealift.cli.project.project_file import ProcessSection, ProjectFile, ReleaseSection, RunSection
 from sealift.client.ci import ci_avatar, ci_branch
 from sealift.client.context import DEFAULT_DOCKERFILE, size_text
 from sealift.client.errors import InputError
@@ -48,6 +48,8 @@ class Plan:
         platform: "linux/amd64" or "linux/arm64"; None: the builder's own.
         no_cache: run every step of the build.
         run, release: settings that override the environment's.
+        processes: those beside web, by name; None: neither sealift.toml nor a Procfile says.
+        takes_procfile: they are those of the Procfile.
         variables: defaults that the environment's variables override.
         idempotency_key: given by the user; None: generate one.
     """
@@ -71,6 +73,8 @@ class Plan:
     no_cache: bool = False
     run: RunSection = field(default_factory=RunSection)
     release: ReleaseSection = field(default_factory=ReleaseSection)
+    processes: Mapping[str, ProcessSection] | None = None
+    takes_procfile: bool = False
     variables: Mapping[str, str] = field(default_factory=dict)
     idempotency_key: str | None = None
 
@@ -88,7 +92,10 @@ class Plan:
         """How the app is built without a Dockerfile, in a few lines for people."""
         if self.build_plan is None:
             return []
-        return [f"no Dockerfile: {self.build_plan.sentence()}", *self.build_plan.notes]
+        lines = [f"no Dockerfile: {self.build_plan.sentence()}", *self.build_plan.notes]
+        if self.build_plan.processes and self.takes_procfile:
+            lines.append(f"starts {', '.join(self.build_plan.processes)} beside it (Procfile)")
+        return lines
 
     def with_build_plan(self, build_plan: BuildPlan) -> "Plan":
         """The plan with a generated Dockerfile, and the release command of the app's Procfile if none is set.
@@ -105,7 +112,11 @@ class Plan:
         release = self.release
         if build_plan.release and release.words() is None:
             release = msgspec.structs.replace(release, command=list(build_plan.release))
-        return replace(self, build_plan=build_plan, release=release)
+        found = replace(self, build_plan=build_plan, release=release)
+        if self.processes is not None or not build_plan.processes:
+            return found
+        processes = {name: ProcessSection(command=list(words)) for name, words in build_plan.processes.items()}
+        return replace(found, processes=processes, takes_procfile=True)
 
     def with_git(self, git: GitInfo, env: Mapping[str, str] = os.environ) -> "Plan":
         """The plan with the facts from git and a branch: the given one, else git's, the CI system's, or main."""

@@ -1,12 +1,13 @@
 """Builds the requests of a plan. Pure. Optional fields are set only if they have a value."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from msgspec import UNSET
 
 from sealift.cli.deploy.plan import DEFAULT_BRANCH, Plan
 from sealift.cli.format.protocol_text import PROTOCOLS
-from sealift.cli.project.project_file import ReleaseSection, RunSection
+from sealift.cli.project.project_file import ProcessSection, ReleaseSection, RunSection
 from sealift.client.client import new_idempotency_key
 from sealift.client.context import DEFAULT_DOCKERFILE
 from sealift.client.git import GitInfo
@@ -54,6 +55,8 @@ def create_request(plan: Plan, project_id: str, stored: StoredContext | None) ->
         request.git_commit.CopyFrom(commit)
     settings = runtime_settings(plan.run)
     _add_release(settings, plan.release)
+    if plan.processes is not None:
+        settings.processes.CopyFrom(processes_message(plan.processes))
     if settings.ByteSize():
         request.settings.CopyFrom(settings)
     return request
@@ -143,3 +146,20 @@ def runtime_settings(run: RunSection) -> common_pb2.RuntimeSettings:
             )
         )
     return settings
+
+
+def processes_message(processes: Mapping[str, ProcessSection]) -> common_pb2.Processes:
+    """The processes beside web."""
+    return common_pb2.Processes(
+        values=[
+            common_pb2.Process(
+                name=name,
+                command=common_pb2.StringList(values=one.command),
+                replicas=None if one.replicas is UNSET else one.replicas,
+                cpu_millicores=None if one.cpu_millicores is UNSET else one.cpu_millicores,
+                memory_mib=None if one.memory_mib is UNSET else one.memory_mib,
+                disk_mib=None if one.disk_mib is UNSET else one.disk_mib,
+            )
+            for name, one in sorted(processes.items())
+        ]
+    )

@@ -30,12 +30,13 @@ def deployment_text(found: deployment_pb2.Deployment, width: int | None = None, 
     ]
     rows += [("traffic", traffic), ("port", port_text(found)), ("protocol", _protocol(found))]
     rows += [("replicas", _scaled_text(found))]
+    rows += [("process", line) for line in processes_text(found)]
     for step in found.steps:
         took = seconds(step.ended_at - step.started_at) if step.ended_at else "running" if step.started_at else "-"
         error = "failed" if step.error and step.error in found.error.message else clean(step.error)  # shown below
         rows.append(("step", f"{active_label(step.name):<{STEP_WIDTH}}{took}{'  ' + error if error else ''}"))
     for instance in found.instances:
-        parts = [f"{instance.region}/{instance.replica} {state_text(instance)}"]
+        parts = [f"{instance_label(instance)} {state_text(instance)}"]
         if instance.restarts:
             parts.append("1 restart" if instance.restarts == 1 else f"{instance.restarts} restarts")
         if instance.reason and instance.reason.rstrip(".") not in found.error.message:
@@ -52,6 +53,23 @@ def deployment_text(found: deployment_pb2.Deployment, width: int | None = None, 
     if found.error.message:
         rows.append(("error", f"{clean_block(found.error.message)} [{found.error.code}]"))
     return "\n".join(fact_row(name, value, width) for name, value in rows if value)
+
+
+def instance_label(instance: deployment_pb2.Instance) -> str:
+    """Where it runs and its number, e.g. "local/0", or "local/worker/0" of a process."""
+    process = f"{clean(instance.process)}/" if instance.process else ""
+    return f"{instance.region}/{process}{instance.replica}"
+
+
+def processes_text(found: deployment_pb2.Deployment) -> list[str]:
+    """A line for each process: how many instances are healthy in each region, and how many are wanted."""
+    lines = []
+    for process in found.processes:
+        if process.is_stopped:
+            lines.append(f"{clean(process.name)}: stopped, since the deployment is not live")
+            continue
+        lines.append(f"{clean(process.name)}: {_counts_text(found, process.name, str(process.replicas))}")
+    return lines
 
 
 def state_text(instance: deployment_pb2.Instance) -> str:
@@ -89,7 +107,9 @@ def _scaled_text(found: deployment_pb2.Deployment) -> str:
     if not found.settings.HasField("max_replicas"):
         is_scaled = found.replicas not in (0, found.settings.replicas)
         return f"{found.replicas}, as the environment was scaled" if is_scaled else ""
-    now = Counter(i.region for i in found.instances if i.state != deployment_pb2.INSTANCE_STATE_STOPPED)
+    now = Counter(
+        i.region for i in found.instances if i.state != deployment_pb2.INSTANCE_STATE_STOPPED and not i.process
+    )
     return "; ".join(
         [replicas_text(found.settings), *(f"{region}: {count} now" for region, count in sorted(now.items()))]
     )
@@ -100,13 +120,15 @@ def instance_rows(
     instances: Sequence[deployment_pb2.Instance],
     used: Mapping[tuple[str, str], tuple[str, str]],
 ) -> list[tuple[str, ...]]:
-    """Instances as rows of a table: name, region, state, age, restarts, CPU, memory, deployment, live or not, reason.
+    """Instances as rows of a table.
 
-    `used`: CPU and memory by deployment and name.
+    Name, process, region, state, age, restarts, CPU, memory, deployment, live or not, reason. `used`: CPU and memory by
+    deployment and name.
     """
     return [
         (
             seen.instance_id,
+            clean(seen.process) or "web",
             seen.region,
             instance_state_name(seen.state) if not seen.HasField("silence") else "unknown",
             ago(seen.started_at),
@@ -122,11 +144,17 @@ def instance_rows(
 
 def replicas_now_text(found: deployment_pb2.Deployment) -> str:
     """How many instances are healthy in each region, and how many are wanted, e.g. "local: 2 healthy, 3 wanted"."""
-    healthy = Counter(
-        {one.region: 0 for one in found.instances}
-        | Counter(one.region for one in found.instances if one.state == deployment_pb2.INSTANCE_STATE_HEALTHY)
-    )
     wanted = replicas_text(found.settings) if found.settings.HasField("max_replicas") else str(found.replicas)
+    return _counts_text(found, "", wanted)
+
+
+def _counts_text(found: deployment_pb2.Deployment, process: str, wanted: str) -> str:
+    healthy = Counter({one.region: 0 for one in found.instances})
+    healthy.update(
+        one.region
+        for one in found.instances
+        if one.process == process and one.state == deployment_pb2.INSTANCE_STATE_HEALTHY
+    )
     return "; ".join(f"{region}: {count} healthy, {wanted} wanted" for region, count in sorted(healthy.items()))
 
 
@@ -164,4 +192,4 @@ def app_output(found: deployment_pb2.Deployment) -> Iterator[tuple[str, list[str
 def exit_text(instance: deployment_pb2.Instance) -> str:
     """Which instance exited when and why, e.g. "local/0, 3 min ago: the app exited with code 7"."""
     seen = instance.last_exit
-    return f"{instance.region}/{instance.replica}, {ago(seen.at)} ago: {clean(seen.reason)}"
+    return f"{instance_label(instance)}, {ago(seen.at)} ago: {clean(seen.reason)}"

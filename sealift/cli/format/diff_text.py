@@ -56,7 +56,11 @@ def _facts(one: deployment_pb2.Deployment) -> list[tuple[str, str]]:
 def _settings(values: dict[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
     """Settings under dotted names, e.g. "health_check.path"; a list as words of a shell."""
     for name, value in values.items():
-        if isinstance(value, dict) and set(value) == {"values"}:
+        if name == "processes" and isinstance(value, dict):
+            for process in value.get("values", ()):
+                facts = {key: fact for key, fact in process.items() if key != "name"}
+                yield from _settings(facts, f"{prefix}{name}.{process['name']}.")
+        elif isinstance(value, dict) and set(value) == {"values"}:
             yield prefix + name, shlex.join(value["values"])
         elif isinstance(value, dict):
             yield from _settings(value, f"{prefix}{name}.")

@@ -1,12 +1,14 @@
 """Lines of apps as they are printed."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from sealift.cli.format.text import clean
 from sealift.ctrl.v1 import log_pb2
 
+_PROCESS_INSTANCE = re.compile(r"dep-[a-z0-9]+-([a-z][a-z0-9-]*)-(\d+)")
 _STREAMS = {log_pb2.LOG_STREAM_STDERR: "stderr", log_pb2.LOG_STREAM_SYSTEM: "system"}
 
 
@@ -54,5 +56,6 @@ def time_text(at_ms: int) -> str:
 
 
 def replica_text(instance_id: str) -> str:
-    """The number at the end of an instance's id."""
-    return instance_id.rpartition("-")[2]
+    """The number at the end of an instance's id, e.g. "0", after its process, if it has one: "worker/0"."""
+    found = _PROCESS_INSTANCE.fullmatch(instance_id)
+    return f"{found[1]}/{found[2]}" if found else instance_id.rpartition("-")[2]

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 
+from sealift.cli.format.text import clean
 from sealift.client.context import size_text
 from sealift.ctrl.v1 import usage_pb2
 
 _COLUMNS = ("VCPU-SECONDS", "GIB-HOURS", "INSTANCE-HOURS", "RESTARTS", "NET IN", "NET OUT", "DISK READ", "DISK WRITE")
 HEADER = ("ENVIRONMENT", *_COLUMNS)
+PROCESS_HEADER = ("PROCESS", *_COLUMNS)
 DEPLOYMENT_HEADER = ("DEPLOYMENT", "", "ENVIRONMENT", *_COLUMNS)
 # What a narrow terminal does without, in this order.
 SPARE = ("DISK READ", "DISK WRITE", "RESTARTS", "INSTANCE-HOURS")
@@ -26,6 +28,11 @@ def deployment_rows(found: usage_pb2.GetUsageResponse) -> list[tuple[str, ...]]:
         (one.deployment_id, "live" if one.is_live else "", one.environment_slug, *_cells(one.usage))
         for one in found.deployments
     ]
+
+
+def process_rows(found: usage_pb2.GetUsageResponse) -> list[tuple[str, ...]]:
+    """A row for each process, under PROCESS_HEADER."""
+    return [(clean(one.process), *_cells(one.usage)) for one in found.processes]
 
 
 def now_cells(instances: Iterable[usage_pb2.InstanceUsage]) -> Mapping[tuple[str, str], tuple[str, str]]:

@@ -8,7 +8,14 @@ from google.protobuf.message import Message
 
 from sealift.cli.format.certificate_text import expiry_day, note_text
 from sealift.cli.format.certificate_text import state_text as certificate_state
-from sealift.cli.format.deployment_text import LABEL_WIDTH, fact_row, replicas_now_text, state_text
+from sealift.cli.format.deployment_text import (
+    LABEL_WIDTH,
+    fact_row,
+    instance_label,
+    processes_text,
+    replicas_now_text,
+    state_text,
+)
 from sealift.cli.format.domain_text import status_text
 from sealift.cli.format.enum_names import status_name
 from sealift.cli.format.message_json import message_to_dict
@@ -121,14 +128,15 @@ def _label(one: Deployment, room: int | None) -> str:
 def _instances(live: Deployment) -> list[str]:
     running = [one for one in live.instances if one.state != deployment_pb2.INSTANCE_STATE_STOPPED]
     bad = [
-        f"{one.region}/{one.replica} {state_text(one)}{'  ' + clean(one.reason) if one.reason else ''}"
+        f"{instance_label(one)} {state_text(one)}{'  ' + clean(one.reason) if one.reason else ''}"
         for one in running
         if one.state != deployment_pb2.INSTANCE_STATE_HEALTHY or one.HasField("silence")
     ]
     restarts = sum(one.restarts for one in running)
     again = f"; {restarts} restart{'' if restarts == 1 else 's'}" if restarts else ""
     total = replicas_now_text(live)
-    return [f"{total}{again}" if total else "none is reported", *_some(bad, "sealift ps").split("\n")]
+    processes = processes_text(live)
+    return [f"{total}{again}" if total else "none is reported", *processes, *_some(bad, "sealift ps").split("\n")]
 
 
 def _certificates(found: dict[str, acme_pb2.ManagedCertificate | None]) -> list[str]:

@@ -5,8 +5,9 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sealift.cli.buildplan.commands import PROCFILE, processes, words
+from sealift.cli.buildplan.commands import PROCFILE, processes
 from sealift.cli.buildplan.files import AppFiles
+from sealift.cli.buildplan.processes import command_words
 from sealift.cli.format.text import clean
 
 MAX_DEPTH = 2
@@ -128,7 +129,7 @@ def _of_procfile(root: Path) -> StartCommand | None:
     if not name or len(found[name]) > MAX_COMMAND_CHARS:
         return StartCommand(PROCFILE, "its lines are name: command") if found else None
     line = clean(found[name])
-    return StartCommand(PROCFILE, f"the line “{name}: {line}”", words(line))
+    return StartCommand(PROCFILE, f"the line “{name}: {line}”", command_words(line))
 
 
 def _of_package(root: Path) -> StartCommand | None:

@@ -33,6 +33,9 @@ environment = "production"
 # [run.health_check]
 # path = "/healthz"          # default: the port accepts a connection
 
+# [processes]                # beside the app, without routes; default without a Dockerfile: those of the Procfile
+# worker = "python worker.py"
+
 # [env]                      # not for secrets; `sealift env set` and `sealift env import` override it
 # LOG_LEVEL = "info"
 """

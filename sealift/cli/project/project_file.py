@@ -26,6 +26,13 @@ path = "/healthz"
 command = "python manage.py migrate"
 timeout_s = 600
 
+[processes]                  # of the same image and variables, without routes
+worker = "python worker.py"
+
+[processes.clock]            # resources: those of [run], unless they are here
+command = ["python", "clock.py"]
+replicas = 1
+
 [env]                        # no secrets; `sealift env set` overrides it
 LOG_LEVEL = "info"
 """
@@ -41,6 +48,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from sealift.cli.buildplan.processes import MAX_PROCESSES, command_words, process_name_problem
 from sealift.client.errors import InputError
 
 FILE_NAME = "sealift.toml"
@@ -108,11 +116,19 @@ class ReleaseSection(Section, frozen=True, kw_only=True):
 
     def words(self) -> list[str] | None:
         """The command as a list; None: not set. A line is split, and gets a shell only if it needs one."""
-        from sealift.cli.buildplan.commands import words
-
         if not isinstance(self.command, str):
             return list(self.command) if isinstance(self.command, list) else None
-        return list(words(self.command)) if self.command.strip() else []
+        return list(command_words(self.command)) if self.command.strip() else []
+
+
+class ProcessSection(Section, frozen=True, kw_only=True):
+    """A process beside web."""
+
+    command: Annotated[list[Word], Meta(min_length=1, max_length=64)]
+    replicas: Annotated[int, Meta(ge=0, le=20)] | UnsetType = UNSET
+    memory_mib: Annotated[int, Meta(ge=16, le=262_144)] | UnsetType = UNSET
+    disk_mib: Annotated[int, Meta(ge=16, le=1_048_576)] | UnsetType = UNSET
+    cpu_millicores: Annotated[int, Meta(ge=50, le=64_000)] | UnsetType = UNSET
 
 
 class ProjectFile(Section, frozen=True, kw_only=True):
@@ -125,6 +141,7 @@ class ProjectFile(Section, frozen=True, kw_only=True):
     build: BuildSection = BuildSection()
     run: RunSection = RunSection()
     release: ReleaseSection = ReleaseSection()
+    processes: dict[str, ProcessSection] | UnsetType = UNSET
     env: Annotated[dict[str, str], Meta(max_length=256)] = msgspec.field(default_factory=dict)
 
 
@@ -264,6 +281,9 @@ def _section(raw: Mapping[str, Any], kind: type[T], prefix: str, problems: list[
         if section and isinstance(value, dict):
             good[key] = _section(value, section, f"{where}.", problems)
             continue
+        if where == "processes" and isinstance(value, dict):
+            good[key] = _processes(value, problems)
+            continue
         if where == "env" and isinstance(value, dict):
             good[key] = _variables(value, problems)
             continue
@@ -304,6 +324,44 @@ def _variables(raw: Mapping[str, Any], problems: list[str]) -> dict[str, str]:
         else:
             good[name] = str(value)
     return good
+
+
+def _processes(raw: Mapping[str, Any], problems: list[str]) -> dict[str, ProcessSection]:
+    """The processes of [processes]: a command line, or a table."""
+    good = {}
+    if len(raw) > MAX_PROCESSES:
+        problems.append(f"processes: there are {len(raw)}, at most {MAX_PROCESSES} are allowed")
+    for name, value in raw.items():
+        where = f"processes.{name:.80}"
+        if problem := process_name_problem(name):
+            problems.append(f"{where}: {problem}")
+        elif isinstance(value, str):
+            if value.strip():
+                good[name] = ProcessSection(command=list(command_words(value)))
+            else:
+                problems.append(f"{where}: the command is empty")
+        elif not isinstance(value, dict):
+            problems.append(
+                f"{where}: expected a command line in quotes, or a table with command (it is {_shown(value)})"
+            )
+        elif "command" not in value:
+            problems.append(f"{where}.command: is required: it says what the process runs")
+        else:
+            found = list(problems)
+            section = {**value}
+            if isinstance(section["command"], str) and section["command"].strip():
+                section["command"] = list(command_words(section["command"]))
+            made = _process(section, where, problems)
+            if problems == found and made is not None:
+                good[name] = made
+    return good
+
+
+def _process(raw: Mapping[str, Any], where: str, problems: list[str]) -> ProcessSection | None:
+    try:
+        return _section(raw, ProcessSection, f"{where}.", problems)
+    except TypeError:  # its command is among the problems
+        return None
 
 
 def _correction(where: str, value: object, hint: Any) -> str:

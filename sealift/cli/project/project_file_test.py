@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from sealift.cli.project import project_file
 from sealift.cli.project.new_project_file import TEMPLATE, slug_of
@@ -117,3 +118,46 @@ def test_slugs(name: str) -> None:
     slug = slug_of(name)
     assert len(slug) <= 40
     assert not slug or (slug[0].isalnum() and slug[-1].isalnum())
+
+
+def test_processes() -> None:
+    """Promise: a command line is split as in a shell, which runs it only if it needs one; a table has settings."""
+    parsed = parse(
+        '[processes]\nworker = "python worker.py --name \'a b\'"\nmail = "a | b"\n'
+        '[processes.clock]\ncommand = ["python", "clock.py"]\nreplicas = 0\nmemory_mib = 64\n'
+        '[processes.queue]\ncommand = "python queue.py"\n'
+    )
+    assert isinstance(parsed.processes, dict)
+    commands = {name: one.command for name, one in parsed.processes.items()}
+    assert commands == {
+        "worker": ["python", "worker.py", "--name", "a b"],
+        "mail": ["sh", "-c", "a | b"],
+        "clock": ["python", "clock.py"],
+        "queue": ["python", "queue.py"],
+    }
+    clock = parsed.processes["clock"]
+    assert (clock.replicas, clock.memory_mib, clock.cpu_millicores) == (0, 64, UNSET)
+    assert parse("[processes]\n").processes == {}
+    assert parse("").processes is UNSET
+
+
+def test_all_problems_of_processes_at_once() -> None:
+    """Promise: each problem names its key, and no other one."""
+    with pytest.raises(InputError) as caught:
+        parse(
+            '[processes]\nweb = "a"\nA_b = "a"\nempty = " "\nnumber = 3\n'
+            "[processes.none]\nreplicas = 1\n"
+            '[processes.much]\ncommand = ["a"]\nreplicas = 21\nport = 80\n'
+            "[processes.nothing]\ncommand = []\n"
+        )
+    message = caught.value.message
+    assert "has 8 problems" in message
+    for part in (
+        "processes.web: web is the app itself", "processes.A_b: a name is 1 to 20 of a-z",
+        "processes.empty: the command is empty", "processes.number: expected a command line in quotes",
+        "processes.none.command: is required", "processes.much.replicas: Expected a whole number <= 20",
+        "processes.much.port: unknown key", "processes.nothing.command: Expected a list of length >= 1",
+    ):  # fmt: skip
+        assert part in message, message
+    with pytest.raises(InputError, match="there are 11, at most 10 are allowed"):
+        parse("[processes]\n" + "".join(f'x{number} = "a"\n' for number in range(11)))

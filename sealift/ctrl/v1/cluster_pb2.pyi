@@ -358,6 +358,7 @@ class Topology(_message.Message):
     PLAIN_VARIABLES_FIELD_NUMBER: _builtins.int
     MUST_PULL_FIELD_NUMBER: _builtins.int
     RESTART_GENERATION_FIELD_NUMBER: _builtins.int
+    PROCESSES_STOPPED_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     workspace_id: _builtins.str
     project_id: _builtins.str
@@ -380,6 +381,8 @@ class Topology(_message.Message):
     """Grows with each restart that a user asks for, in steps of any size; 0: none. Instances made for an earlier one are made
     again, one at a time. After a restart that failed it is the previous number, and no instance is made again for that.
     """
+    processes_stopped: _builtins.bool
+    """no instance of settings.processes should run: the deployment is not the one that counts"""
     @_builtins.property
     def settings(self) -> _common_pb2.RuntimeSettings:
         """complete"""
@@ -410,10 +413,11 @@ class Topology(_message.Message):
         plain_variables: _abc.Iterable[_builtins.str] | None = ...,
         must_pull: _builtins.bool = ...,
         restart_generation: _builtins.int = ...,
+        processes_stopped: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adopted_port", b"adopted_port", "deployment_id", b"deployment_id", "environment_id", b"environment_id", "image_ref", b"image_ref", "must_pull", b"must_pull", "own_authority", b"own_authority", "plain_variables", b"plain_variables", "project_id", b"project_id", "public_url", b"public_url", "restart_generation", b"restart_generation", "settings", b"settings", "stopped", b"stopped", "traceparent", b"traceparent", "variables", b"variables", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adopted_port", b"adopted_port", "deployment_id", b"deployment_id", "environment_id", b"environment_id", "image_ref", b"image_ref", "must_pull", b"must_pull", "own_authority", b"own_authority", "plain_variables", b"plain_variables", "processes_stopped", b"processes_stopped", "project_id", b"project_id", "public_url", b"public_url", "restart_generation", b"restart_generation", "settings", b"settings", "stopped", b"stopped", "traceparent", b"traceparent", "variables", b"variables", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -808,6 +812,7 @@ class InstanceReport(_message.Message):
     SCALING_NOTICE_FIELD_NUMBER: _builtins.int
     RESTART_GENERATION_FIELD_NUMBER: _builtins.int
     STARTED_AT_FIELD_NUMBER: _builtins.int
+    PROCESS_FIELD_NUMBER: _builtins.int
     instance_id: _builtins.str
     """the container's or Pod's name"""
     deployment_id: _builtins.str
@@ -838,6 +843,8 @@ class InstanceReport(_message.Message):
     """of the topology that the instance was made for"""
     started_at: _builtins.int
     """epoch ms when its app was started last; 0: it does not run"""
+    process: _builtins.str
+    """of settings.processes; "": a web instance"""
     @_builtins.property
     def log_tail(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """for FAILED: at most 100 lines of 1024 characters, printable, without values of variables"""
@@ -868,10 +875,11 @@ class InstanceReport(_message.Message):
         scaling_notice: _builtins.str = ...,
         restart_generation: _builtins.int = ...,
         started_at: _builtins.int = ...,
+        process: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code", "last_exit", b"last_exit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "code", b"code", "deployment_id", b"deployment_id", "exit_code", b"exit_code", "image_id", b"image_id", "instance_id", b"instance_id", "last_exit", b"last_exit", "last_probe", b"last_probe", "log_tail", b"log_tail", "observed_at", b"observed_at", "port", b"port", "port_notice", b"port_notice", "reason", b"reason", "replica", b"replica", "restart_generation", b"restart_generation", "restarts", b"restarts", "scaling_notice", b"scaling_notice", "started_at", b"started_at", "state", b"state", "waits_for", b"waits_for"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "code", b"code", "deployment_id", b"deployment_id", "exit_code", b"exit_code", "image_id", b"image_id", "instance_id", b"instance_id", "last_exit", b"last_exit", "last_probe", b"last_probe", "log_tail", b"log_tail", "observed_at", b"observed_at", "port", b"port", "port_notice", b"port_notice", "process", b"process", "reason", b"reason", "replica", b"replica", "restart_generation", b"restart_generation", "restarts", b"restarts", "scaling_notice", b"scaling_notice", "started_at", b"started_at", "state", b"state", "waits_for", b"waits_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015

@@ -24,21 +24,25 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csealift/ctrl/v1/common.proto\x12\x0fsealift.ctrl.v1\"6\n\x07Problem\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04step\x18\x03 \x01(\t\"]\n\x0bHealthCheck\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x13\n\x0binterval_ms\x18\x02 \x01(\r\x12\x12\n\ntimeout_ms\x18\x03 \x01(\r\x12\x17\n\x0fstart_timeout_s\x18\x04 \x01(\r\"\xed\x04\n\x0fRuntimeSettings\x12\x1b\n\x0e\x63pu_millicores\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x17\n\nmemory_mib\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x15\n\x08replicas\x18\x03 \x01(\rH\x02\x88\x01\x01\x12\x11\n\x04port\x18\x04 \x01(\rH\x03\x88\x01\x01\x12,\n\x07\x63ommand\x18\x05 \x01(\x0b\x32\x1b.sealift.ctrl.v1.StringList\x12\x32\n\x0chealth_check\x18\x06 \x01(\x0b\x32\x1c.sealift.ctrl.v1.HealthCheck\x12\x15\n\x08\x64isk_mib\x18\n \x01(\rH\x04\x88\x01\x01\x12\x19\n\x0cmin_replicas\x18\x0b \x01(\rH\x05\x88\x01\x01\x12\x19\n\x0cmax_replicas\x18\x0c \x01(\rH\x06\x88\x01\x01\x12\x1f\n\x12target_cpu_percent\x18\r \x01(\rH\x07\x88\x01\x01\x12\x33\n\x08protocol\x18\x0e \x01(\x0e\x32\x1c.sealift.ctrl.v1.AppProtocolH\x08\x88\x01\x01\x12\x34\n\x0frelease_command\x18\x14 \x01(\x0b\x32\x1b.sealift.ctrl.v1.StringList\x12\x1e\n\x11release_timeout_s\x18\x15 \x01(\rH\t\x88\x01\x01\x42\x11\n\x0f_cpu_millicoresB\r\n\x0b_memory_mibB\x0b\n\t_replicasB\x07\n\x05_portB\x0b\n\t_disk_mibB\x0f\n\r_min_replicasB\x0f\n\r_max_replicasB\x15\n\x13_target_cpu_percentB\x0b\n\t_protocolB\x14\n\x12_release_timeout_s\"\x1c\n\nStringList\x12\x0e\n\x06values\x18\x01 \x03(\t*Y\n\x0b\x41ppProtocol\x12\x1c\n\x18\x41PP_PROTOCOL_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41PP_PROTOCOL_HTTP1\x10\x01\x12\x14\n\x10\x41PP_PROTOCOL_H2C\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1csealift/ctrl/v1/common.proto\x12\x0fsealift.ctrl.v1\"6\n\x07Problem\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04step\x18\x03 \x01(\t\"]\n\x0bHealthCheck\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x13\n\x0binterval_ms\x18\x02 \x01(\r\x12\x12\n\ntimeout_ms\x18\x03 \x01(\r\x12\x17\n\x0fstart_timeout_s\x18\x04 \x01(\r\"\x9c\x05\n\x0fRuntimeSettings\x12\x1b\n\x0e\x63pu_millicores\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x17\n\nmemory_mib\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x15\n\x08replicas\x18\x03 \x01(\rH\x02\x88\x01\x01\x12\x11\n\x04port\x18\x04 \x01(\rH\x03\x88\x01\x01\x12,\n\x07\x63ommand\x18\x05 \x01(\x0b\x32\x1b.sealift.ctrl.v1.StringList\x12\x32\n\x0chealth_check\x18\x06 \x01(\x0b\x32\x1c.sealift.ctrl.v1.HealthCheck\x12\x15\n\x08\x64isk_mib\x18\n \x01(\rH\x04\x88\x01\x01\x12\x19\n\x0cmin_replicas\x18\x0b \x01(\rH\x05\x88\x01\x01\x12\x19\n\x0cmax_replicas\x18\x0c \x01(\rH\x06\x88\x01\x01\x12\x1f\n\x12target_cpu_percent\x18\r \x01(\rH\x07\x88\x01\x01\x12\x33\n\x08protocol\x18\x0e \x01(\x0e\x32\x1c.sealift.ctrl.v1.AppProtocolH\x08\x88\x01\x01\x12\x34\n\x0frelease_command\x18\x14 \x01(\x0b\x32\x1b.sealift.ctrl.v1.StringList\x12\x1e\n\x11release_timeout_s\x18\x15 \x01(\rH\t\x88\x01\x01\x12-\n\tprocesses\x18\x16 \x01(\x0b\x32\x1a.sealift.ctrl.v1.ProcessesB\x11\n\x0f_cpu_millicoresB\r\n\x0b_memory_mibB\x0b\n\t_replicasB\x07\n\x05_portB\x0b\n\t_disk_mibB\x0f\n\r_min_replicasB\x0f\n\r_max_replicasB\x15\n\x13_target_cpu_percentB\x0b\n\t_protocolB\x14\n\x12_release_timeout_s\"5\n\tProcesses\x12(\n\x06values\x18\x01 \x03(\x0b\x32\x18.sealift.ctrl.v1.Process\"\xe5\x01\n\x07Process\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x07\x63ommand\x18\x02 \x01(\x0b\x32\x1b.sealift.ctrl.v1.StringList\x12\x15\n\x08replicas\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x1b\n\x0e\x63pu_millicores\x18\x04 \x01(\rH\x01\x88\x01\x01\x12\x17\n\nmemory_mib\x18\x05 \x01(\rH\x02\x88\x01\x01\x12\x15\n\x08\x64isk_mib\x18\x06 \x01(\rH\x03\x88\x01\x01\x42\x0b\n\t_replicasB\x11\n\x0f_cpu_millicoresB\r\n\x0b_memory_mibB\x0b\n\t_disk_mib\"\x1c\n\nStringList\x12\x0e\n\x06values\x18\x01 \x03(\t*Y\n\x0b\x41ppProtocol\x12\x1c\n\x18\x41PP_PROTOCOL_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41PP_PROTOCOL_HTTP1\x10\x01\x12\x14\n\x10\x41PP_PROTOCOL_H2C\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sealift.ctrl.v1.common_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_APPPROTOCOL']._serialized_start=854
-  _globals['_APPPROTOCOL']._serialized_end=943
+  _globals['_APPPROTOCOL']._serialized_start=1188
+  _globals['_APPPROTOCOL']._serialized_end=1277
   _globals['_PROBLEM']._serialized_start=49
   _globals['_PROBLEM']._serialized_end=103
   _globals['_HEALTHCHECK']._serialized_start=105
   _globals['_HEALTHCHECK']._serialized_end=198
   _globals['_RUNTIMESETTINGS']._serialized_start=201
-  _globals['_RUNTIMESETTINGS']._serialized_end=822
-  _globals['_STRINGLIST']._serialized_start=824
-  _globals['_STRINGLIST']._serialized_end=852
+  _globals['_RUNTIMESETTINGS']._serialized_end=869
+  _globals['_PROCESSES']._serialized_start=871
+  _globals['_PROCESSES']._serialized_end=924
+  _globals['_PROCESS']._serialized_start=927
+  _globals['_PROCESS']._serialized_end=1156
+  _globals['_STRINGLIST']._serialized_start=1158
+  _globals['_STRINGLIST']._serialized_end=1186
 # @@protoc_insertion_point(module_scope)

@@ -132,6 +132,7 @@ class RuntimeSettings(_message.Message):
     PROTOCOL_FIELD_NUMBER: _builtins.int
     RELEASE_COMMAND_FIELD_NUMBER: _builtins.int
     RELEASE_TIMEOUT_S_FIELD_NUMBER: _builtins.int
+    PROCESSES_FIELD_NUMBER: _builtins.int
     cpu_millicores: _builtins.int
     """50..64000, default 1000"""
     memory_mib: _builtins.int
@@ -170,6 +171,10 @@ class RuntimeSettings(_message.Message):
         0, or the deploy fails. Empty: none.
         """
 
+    @_builtins.property
+    def processes(self) -> Global___Processes:
+        """absent: those of the lower layer; empty: none"""
+
     def __init__(
         self,
         *,
@@ -186,10 +191,11 @@ class RuntimeSettings(_message.Message):
         protocol: Global___AppProtocol.ValueType | None = ...,
         release_command: Global___StringList | None = ...,
         release_timeout_s: _builtins.int | None = ...,
+        processes: Global___Processes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu_millicores", b"_cpu_millicores", "_disk_mib", b"_disk_mib", "_max_replicas", b"_max_replicas", "_memory_mib", b"_memory_mib", "_min_replicas", b"_min_replicas", "_port", b"_port", "_protocol", b"_protocol", "_release_timeout_s", b"_release_timeout_s", "_replicas", b"_replicas", "_target_cpu_percent", b"_target_cpu_percent", "command", b"command", "cpu_millicores", b"cpu_millicores", "disk_mib", b"disk_mib", "health_check", b"health_check", "max_replicas", b"max_replicas", "memory_mib", b"memory_mib", "min_replicas", b"min_replicas", "port", b"port", "protocol", b"protocol", "release_command", b"release_command", "release_timeout_s", b"release_timeout_s", "replicas", b"replicas", "target_cpu_percent", b"target_cpu_percent"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu_millicores", b"_cpu_millicores", "_disk_mib", b"_disk_mib", "_max_replicas", b"_max_replicas", "_memory_mib", b"_memory_mib", "_min_replicas", b"_min_replicas", "_port", b"_port", "_protocol", b"_protocol", "_release_timeout_s", b"_release_timeout_s", "_replicas", b"_replicas", "_target_cpu_percent", b"_target_cpu_percent", "command", b"command", "cpu_millicores", b"cpu_millicores", "disk_mib", b"disk_mib", "health_check", b"health_check", "max_replicas", b"max_replicas", "memory_mib", b"memory_mib", "min_replicas", b"min_replicas", "port", b"port", "processes", b"processes", "protocol", b"protocol", "release_command", b"release_command", "release_timeout_s", b"release_timeout_s", "replicas", b"replicas", "target_cpu_percent", b"target_cpu_percent"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu_millicores", b"_cpu_millicores", "_disk_mib", b"_disk_mib", "_max_replicas", b"_max_replicas", "_memory_mib", b"_memory_mib", "_min_replicas", b"_min_replicas", "_port", b"_port", "_protocol", b"_protocol", "_release_timeout_s", b"_release_timeout_s", "_replicas", b"_replicas", "_target_cpu_percent", b"_target_cpu_percent", "command", b"command", "cpu_millicores", b"cpu_millicores", "disk_mib", b"disk_mib", "health_check", b"health_check", "max_replicas", b"max_replicas", "memory_mib", b"memory_mib", "min_replicas", b"min_replicas", "port", b"port", "protocol", b"protocol", "release_command", b"release_command", "release_timeout_s", b"release_timeout_s", "replicas", b"replicas", "target_cpu_percent", b"target_cpu_percent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu_millicores", b"_cpu_millicores", "_disk_mib", b"_disk_mib", "_max_replicas", b"_max_replicas", "_memory_mib", b"_memory_mib", "_min_replicas", b"_min_replicas", "_port", b"_port", "_protocol", b"_protocol", "_release_timeout_s", b"_release_timeout_s", "_replicas", b"_replicas", "_target_cpu_percent", b"_target_cpu_percent", "command", b"command", "cpu_millicores", b"cpu_millicores", "disk_mib", b"disk_mib", "health_check", b"health_check", "max_replicas", b"max_replicas", "memory_mib", b"memory_mib", "min_replicas", b"min_replicas", "port", b"port", "processes", b"processes", "protocol", b"protocol", "release_command", b"release_command", "release_timeout_s", b"release_timeout_s", "replicas", b"replicas", "target_cpu_percent", b"target_cpu_percent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cpu_millicores: _TypeAlias = _typing.Literal["cpu_millicores"]  # noqa: Y015
     _WhichOneofArgType__cpu_millicores: _TypeAlias = _typing.Literal["_cpu_millicores", b"_cpu_millicores"]  # noqa: Y015
@@ -233,6 +239,87 @@ class RuntimeSettings(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__target_cpu_percent) -> _WhichOneofReturnType__target_cpu_percent | None: ...
 
 Global___RuntimeSettings: _TypeAlias = RuntimeSettings  # noqa: Y015
+
+@_typing.final
+class Processes(_message.Message):
+    """The process types of an app beside its web instances: of the same image and variables, without routes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def values(self) -> _containers.RepeatedCompositeFieldContainer[Global___Process]:
+        """at most 10, by name"""
+
+    def __init__(
+        self,
+        *,
+        values: _abc.Iterable[Global___Process] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Processes: _TypeAlias = Processes  # noqa: Y015
+
+@_typing.final
+class Process(_message.Message):
+    """In complete settings every field is set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    COMMAND_FIELD_NUMBER: _builtins.int
+    REPLICAS_FIELD_NUMBER: _builtins.int
+    CPU_MILLICORES_FIELD_NUMBER: _builtins.int
+    MEMORY_MIB_FIELD_NUMBER: _builtins.int
+    DISK_MIB_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """1..20 of a-z 0-9 -, beginning with a letter and not ending with -; not "web" """
+    replicas: _builtins.int
+    """0..20, default 1, in each region"""
+    cpu_millicores: _builtins.int
+    """these three: default as the web instances"""
+    memory_mib: _builtins.int
+    disk_mib: _builtins.int
+    @_builtins.property
+    def command(self) -> Global___StringList:
+        """required; as RuntimeSettings.command"""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        command: Global___StringList | None = ...,
+        replicas: _builtins.int | None = ...,
+        cpu_millicores: _builtins.int | None = ...,
+        memory_mib: _builtins.int | None = ...,
+        disk_mib: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu_millicores", b"_cpu_millicores", "_disk_mib", b"_disk_mib", "_memory_mib", b"_memory_mib", "_replicas", b"_replicas", "command", b"command", "cpu_millicores", b"cpu_millicores", "disk_mib", b"disk_mib", "memory_mib", b"memory_mib", "replicas", b"replicas"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu_millicores", b"_cpu_millicores", "_disk_mib", b"_disk_mib", "_memory_mib", b"_memory_mib", "_replicas", b"_replicas", "command", b"command", "cpu_millicores", b"cpu_millicores", "disk_mib", b"disk_mib", "memory_mib", b"memory_mib", "name", b"name", "replicas", b"replicas"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cpu_millicores: _TypeAlias = _typing.Literal["cpu_millicores"]  # noqa: Y015
+    _WhichOneofArgType__cpu_millicores: _TypeAlias = _typing.Literal["_cpu_millicores", b"_cpu_millicores"]  # noqa: Y015
+    _WhichOneofReturnType__disk_mib: _TypeAlias = _typing.Literal["disk_mib"]  # noqa: Y015
+    _WhichOneofArgType__disk_mib: _TypeAlias = _typing.Literal["_disk_mib", b"_disk_mib"]  # noqa: Y015
+    _WhichOneofReturnType__memory_mib: _TypeAlias = _typing.Literal["memory_mib"]  # noqa: Y015
+    _WhichOneofArgType__memory_mib: _TypeAlias = _typing.Literal["_memory_mib", b"_memory_mib"]  # noqa: Y015
+    _WhichOneofReturnType__replicas: _TypeAlias = _typing.Literal["replicas"]  # noqa: Y015
+    _WhichOneofArgType__replicas: _TypeAlias = _typing.Literal["_replicas", b"_replicas"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cpu_millicores) -> _WhichOneofReturnType__cpu_millicores | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__disk_mib) -> _WhichOneofReturnType__disk_mib | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_mib) -> _WhichOneofReturnType__memory_mib | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__replicas) -> _WhichOneofReturnType__replicas | None: ...
+
+Global___Process: _TypeAlias = Process  # noqa: Y015
 
 @_typing.final
 class StringList(_message.Message):

@@ -316,6 +316,7 @@ class Instance(_message.Message):
     LAST_EXIT_FIELD_NUMBER: _builtins.int
     PORT_NOTICE_FIELD_NUMBER: _builtins.int
     SILENCE_FIELD_NUMBER: _builtins.int
+    PROCESS_FIELD_NUMBER: _builtins.int
     instance_id: _builtins.str
     region: _builtins.str
     replica: _builtins.int
@@ -329,6 +330,8 @@ class Instance(_message.Message):
     """restarts of the app by the engine since the instance was created"""
     port_notice: _builtins.str
     """while no port is set: why none could be adopted yet; human-readable"""
+    process: _builtins.str
+    """of settings.processes; "": a web instance"""
     @_builtins.property
     def last_exit(self) -> Global___InstanceExit:
         """absent: none observed"""
@@ -351,10 +354,11 @@ class Instance(_message.Message):
         last_exit: Global___InstanceExit | None = ...,
         port_notice: _builtins.str = ...,
         silence: Global___RegionSilence | None = ...,
+        process: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["last_exit", b"last_exit", "silence", b"silence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance_id", b"instance_id", "last_exit", b"last_exit", "observed_at", b"observed_at", "port_notice", b"port_notice", "reason", b"reason", "region", b"region", "replica", b"replica", "restarts", b"restarts", "silence", b"silence", "started_at", b"started_at", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance_id", b"instance_id", "last_exit", b"last_exit", "observed_at", b"observed_at", "port_notice", b"port_notice", "process", b"process", "reason", b"reason", "region", b"region", "replica", b"replica", "restarts", b"restarts", "silence", b"silence", "started_at", b"started_at", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -466,6 +470,7 @@ class Deployment(_message.Message):
     PORT_IS_ADOPTED_FIELD_NUMBER: _builtins.int
     REPLICAS_FIELD_NUMBER: _builtins.int
     DELETION_ID_FIELD_NUMBER: _builtins.int
+    PROCESSES_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     project_id: _builtins.str
     environment_id: _builtins.str
@@ -532,6 +537,10 @@ class Deployment(_message.Message):
     def last_output(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """output of the app before its start failed, as InstanceExit.output"""
 
+    @_builtins.property
+    def processes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProcessState]:
+        """of settings.processes, by name"""
+
     def __init__(
         self,
         *,
@@ -567,16 +576,46 @@ class Deployment(_message.Message):
         port_is_adopted: _builtins.bool = ...,
         replicas: _builtins.int = ...,
         deletion_id: _builtins.str = ...,
+        processes: _abc.Iterable[Global___ProcessState] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_keyspace_id", b"_keyspace_id", "error", b"error", "git_commit", b"git_commit", "keyspace_id", b"keyspace_id", "settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_keyspace_id", b"_keyspace_id", "branch", b"branch", "build_id", b"build_id", "created_at", b"created_at", "deletion_id", b"deletion_id", "deployment_id", b"deployment_id", "docker_image", b"docker_image", "ended_at", b"ended_at", "environment_id", b"environment_id", "environment_slug", b"environment_slug", "error", b"error", "git_commit", b"git_commit", "hostnames", b"hostnames", "image_ref", b"image_ref", "instances", b"instances", "is_live", b"is_live", "keyspace_id", b"keyspace_id", "last_output", b"last_output", "notices", b"notices", "port", b"port", "port_is_adopted", b"port_is_adopted", "project_id", b"project_id", "queued_reason", b"queued_reason", "replicas", b"replicas", "run_state", b"run_state", "seq", b"seq", "settings", b"settings", "source", b"source", "status", b"status", "steps", b"steps", "superseded_by_deployment_id", b"superseded_by_deployment_id", "updated_at", b"updated_at", "urls", b"urls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_keyspace_id", b"_keyspace_id", "branch", b"branch", "build_id", b"build_id", "created_at", b"created_at", "deletion_id", b"deletion_id", "deployment_id", b"deployment_id", "docker_image", b"docker_image", "ended_at", b"ended_at", "environment_id", b"environment_id", "environment_slug", b"environment_slug", "error", b"error", "git_commit", b"git_commit", "hostnames", b"hostnames", "image_ref", b"image_ref", "instances", b"instances", "is_live", b"is_live", "keyspace_id", b"keyspace_id", "last_output", b"last_output", "notices", b"notices", "port", b"port", "port_is_adopted", b"port_is_adopted", "processes", b"processes", "project_id", b"project_id", "queued_reason", b"queued_reason", "replicas", b"replicas", "run_state", b"run_state", "seq", b"seq", "settings", b"settings", "source", b"source", "status", b"status", "steps", b"steps", "superseded_by_deployment_id", b"superseded_by_deployment_id", "updated_at", b"updated_at", "urls", b"urls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__keyspace_id: _TypeAlias = _typing.Literal["keyspace_id"]  # noqa: Y015
     _WhichOneofArgType__keyspace_id: _TypeAlias = _typing.Literal["_keyspace_id", b"_keyspace_id"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__keyspace_id) -> _WhichOneofReturnType__keyspace_id | None: ...
 
 Global___Deployment: _TypeAlias = Deployment  # noqa: Y015
+
+@_typing.final
+class ProcessState(_message.Message):
+    """A process type of a deployment as it is now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REPLICAS_FIELD_NUMBER: _builtins.int
+    IS_STOPPED_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    replicas: _builtins.int
+    """how many instances each region should run, as scaled; 0 while they are stopped"""
+    is_stopped: _builtins.bool
+    """the deployment is not the one that counts"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        replicas: _builtins.int = ...,
+        is_stopped: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_stopped", b"is_stopped", "name", b"name", "replicas", b"replicas"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProcessState: _TypeAlias = ProcessState  # noqa: Y015
 
 @_typing.final
 class CreateDeploymentRequest(_message.Message):
@@ -1066,6 +1105,7 @@ class Operation(_message.Message):
     ENDED_AT_FIELD_NUMBER: _builtins.int
     QUEUED_REASON_FIELD_NUMBER: _builtins.int
     REPLICAS_FIELD_NUMBER: _builtins.int
+    PROCESS_FIELD_NUMBER: _builtins.int
     operation_id: _builtins.str
     kind: Global___OperationKind.ValueType
     status: Global___OperationStatus.ValueType
@@ -1080,6 +1120,8 @@ class Operation(_message.Message):
     """as in Deployment"""
     replicas: _builtins.int
     """of a scale: how many instances each region should run"""
+    process: _builtins.str
+    """of a scale: which process; "": the web instances"""
     @_builtins.property
     def error(self) -> _common_pb2.Problem: ...
     @_builtins.property
@@ -1099,10 +1141,11 @@ class Operation(_message.Message):
         ended_at: _builtins.int = ...,
         queued_reason: _builtins.str = ...,
         replicas: _builtins.int = ...,
+        process: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "deployment_id", b"deployment_id", "ended_at", b"ended_at", "environment_id", b"environment_id", "error", b"error", "kind", b"kind", "notices", b"notices", "operation_id", b"operation_id", "previous_deployment_id", b"previous_deployment_id", "queued_reason", b"queued_reason", "replicas", b"replicas", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "deployment_id", b"deployment_id", "ended_at", b"ended_at", "environment_id", b"environment_id", "error", b"error", "kind", b"kind", "notices", b"notices", "operation_id", b"operation_id", "previous_deployment_id", b"previous_deployment_id", "process", b"process", "queued_reason", b"queued_reason", "replicas", b"replicas", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

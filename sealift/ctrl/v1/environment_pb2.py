@@ -28,13 +28,15 @@ from sealift.ctrl.v1 import deployment_pb2 as sealift_dot_ctrl_dot_v1_dot_deploy
 from sealift.ctrl.v1 import options_pb2 as sealift_dot_ctrl_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!sealift/ctrl/v1/environment.proto\x12\x0fsealift.ctrl.v1\x1a\x1csealift/ctrl/v1/common.proto\x1a\x1esealift/ctrl/v1/deletion.proto\x1a sealift/ctrl/v1/deployment.proto\x1a\x1dsealift/ctrl/v1/options.proto\"\xa7\x04\n\x0b\x45nvironment\x12\x16\n\x0e\x65nvironment_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x0c\n\x04slug\x18\x03 \x01(\t\x12.\n\x04kind\x18\x04 \x01(\x0e\x32 .sealift.ctrl.v1.EnvironmentKind\x12\x32\n\x08settings\x18\x05 \x01(\x0b\x32 .sealift.ctrl.v1.RuntimeSettings\x12\x16\n\x0evariable_names\x18\x06 \x03(\t\x12\x1a\n\x12live_deployment_id\x18\x07 \x01(\t\x12\x16\n\x0eis_rolled_back\x18\x08 \x01(\x08\x12\x12\n\ncreated_at\x18\t \x01(\x03\x12\x12\n\nupdated_at\x18\n \x01(\x03\x12\x15\n\x08replicas\x18\r \x01(\rH\x00\x88\x01\x01\x12\x12\n\nis_stopped\x18\x0c \x01(\x08\x12\x13\n\x0b\x64\x65letion_id\x18\x0f \x01(\t\x12I\n\x0fplain_variables\x18\x0b \x03(\x0b\x32\x30.sealift.ctrl.v1.Environment.PlainVariablesEntry\x12\x37\n\tvariables\x18\x0e \x03(\x0b\x32$.sealift.ctrl.v1.EnvironmentVariable\x1a\x35\n\x13PlainVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0b\n\t_replicas\"f\n\x13\x45nvironmentVariable\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nupdated_at\x18\x02 \x01(\x03\x12-\n\x05state\x18\x03 \x01(\x0e\x32\x1e.sealift.ctrl.v1.VariableState\"H\n\x18\x43reateEnvironmentRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x12\n\x04slug\x18\x02 \x01(\tB\x04\x88\xb5\x18\x01\"N\n\x19\x43reateEnvironmentResponse\x12\x31\n\x0b\x65nvironment\x18\x01 \x01(\x0b\x32\x1c.sealift.ctrl.v1.Environment\"s\n\x15GetEnvironmentRequest\x12\x1e\n\x0e\x65nvironment_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01H\x00\x12\x33\n\x07\x62y_slug\x18\x02 \x01(\x0b\x32 .sealift.ctrl.v1.EnvironmentSlugH\x00\x42\x05\n\x03ref\"3\n\x0f\x45nvironmentSlug\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x0c\n\x04slug\x18\x02 \x01(\t\"K\n\x16GetEnvironmentResponse\x12\x31\n\x0b\x65nvironment\x18\x01 \x01(\x0b\x32\x1c.sealift.ctrl.v1.Environment\"3\n\x17ListEnvironmentsRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\"N\n\x18ListEnvironmentsResponse\x12\x32\n\x0c\x65nvironments\x18\x01 \x03(\x0b\x32\x1c.sealift.ctrl.v1.Environment\"\xac\x03\n\x18UpdateEnvironmentRequest\x12\x1c\n\x0e\x65nvironment_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x32\n\x08settings\x18\x02 \x01(\x0b\x32 .sealift.ctrl.v1.RuntimeSettings\x12W\n\rset_variables\x18\x03 \x03(\x0b\x32;.sealift.ctrl.v1.UpdateEnvironmentRequest.SetVariablesEntryB\x03\x80\x01\x01\x12\x17\n\x0funset_variables\x18\x04 \x03(\t\x12]\n\x13set_plain_variables\x18\x05 \x03(\x0b\x32@.sealift.ctrl.v1.UpdateEnvironmentRequest.SetPlainVariablesEntry\x1a\x33\n\x11SetVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x38\n\x16SetPlainVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"N\n\x19UpdateEnvironmentResponse\x12\x31\n\x0b\x65nvironment\x18\x01 \x01(\x0b\x32\x1c.sealift.ctrl.v1.Environment\"v\n\x0cScaleRequest\x12\x1c\n\x0e\x65nvironment_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x16\n\x08replicas\x18\x02 \x01(\rB\x04\x88\xb5\x18\x01\x12\x1c\n\x0fidempotency_key\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x12\n\x10_idempotency_key\"X\n\rScaleResponse\x12-\n\toperation\x18\x01 \x01(\x0b\x32\x1a.sealift.ctrl.v1.Operation\x12\x18\n\x10\x61lready_recorded\x18\x02 \x01(\x08\"N\n\x18\x44\x65leteEnvironmentRequest\x12\x1c\n\x0e\x65nvironment_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x14\n\x0cskip_regions\x18\x02 \x01(\x08\"b\n\x19\x44\x65leteEnvironmentResponse\x12+\n\x08\x64\x65letion\x18\x01 \x01(\x0b\x32\x19.sealift.ctrl.v1.Deletion\x12\x18\n\x10\x61lready_recorded\x18\x02 \x01(\x08*r\n\x0f\x45nvironmentKind\x12 \n\x1c\x45NVIRONMENT_KIND_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x45NVIRONMENT_KIND_PRODUCTION\x10\x01\x12\x1c\n\x18\x45NVIRONMENT_KIND_PREVIEW\x10\x02*\xa1\x01\n\rVariableState\x12\x1e\n\x1aVARIABLE_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13VARIABLE_STATE_LIVE\x10\x01\x12\x1a\n\x16VARIABLE_STATE_CHANGED\x10\x02\x12\x1f\n\x1bVARIABLE_STATE_NOT_DEPLOYED\x10\x03\x12\x1a\n\x16VARIABLE_STATE_REMOVED\x10\x04\x32\xa8\x05\n\x12\x45nvironmentService\x12t\n\x11\x43reateEnvironment\x12).sealift.ctrl.v1.CreateEnvironmentRequest\x1a*.sealift.ctrl.v1.CreateEnvironmentResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x03\x12k\n\x0eGetEnvironment\x12&.sealift.ctrl.v1.GetEnvironmentRequest\x1a\'.sealift.ctrl.v1.GetEnvironmentResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x04\x12q\n\x10ListEnvironments\x12(.sealift.ctrl.v1.ListEnvironmentsRequest\x1a).sealift.ctrl.v1.ListEnvironmentsResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x03\x12t\n\x11UpdateEnvironment\x12).sealift.ctrl.v1.UpdateEnvironmentRequest\x1a*.sealift.ctrl.v1.UpdateEnvironmentResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x04\x12P\n\x05Scale\x12\x1d.sealift.ctrl.v1.ScaleRequest\x1a\x1e.sealift.ctrl.v1.ScaleResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x04\x12t\n\x11\x44\x65leteEnvironment\x12).sealift.ctrl.v1.DeleteEnvironmentRequest\x1a*.sealift.ctrl.v1.DeleteEnvironmentResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!sealift/ctrl/v1/environment.proto\x12\x0fsealift.ctrl.v1\x1a\x1csealift/ctrl/v1/common.proto\x1a\x1esealift/ctrl/v1/deletion.proto\x1a sealift/ctrl/v1/deployment.proto\x1a\x1dsealift/ctrl/v1/options.proto\"\xac\x05\n\x0b\x45nvironment\x12\x16\n\x0e\x65nvironment_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x0c\n\x04slug\x18\x03 \x01(\t\x12.\n\x04kind\x18\x04 \x01(\x0e\x32 .sealift.ctrl.v1.EnvironmentKind\x12\x32\n\x08settings\x18\x05 \x01(\x0b\x32 .sealift.ctrl.v1.RuntimeSettings\x12\x16\n\x0evariable_names\x18\x06 \x03(\t\x12\x1a\n\x12live_deployment_id\x18\x07 \x01(\t\x12\x16\n\x0eis_rolled_back\x18\x08 \x01(\x08\x12\x12\n\ncreated_at\x18\t \x01(\x03\x12\x12\n\nupdated_at\x18\n \x01(\x03\x12\x15\n\x08replicas\x18\r \x01(\rH\x00\x88\x01\x01\x12K\n\x10process_replicas\x18\x14 \x03(\x0b\x32\x31.sealift.ctrl.v1.Environment.ProcessReplicasEntry\x12\x12\n\nis_stopped\x18\x0c \x01(\x08\x12\x13\n\x0b\x64\x65letion_id\x18\x0f \x01(\t\x12I\n\x0fplain_variables\x18\x0b \x03(\x0b\x32\x30.sealift.ctrl.v1.Environment.PlainVariablesEntry\x12\x37\n\tvariables\x18\x0e \x03(\x0b\x32$.sealift.ctrl.v1.EnvironmentVariable\x1a\x36\n\x14ProcessReplicasEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x1a\x35\n\x13PlainVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0b\n\t_replicas\"f\n\x13\x45nvironmentVariable\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nupdated_at\x18\x02 \x01(\x03\x12-\n\x05state\x18\x03 \x01(\x0e\x32\x1e.sealift.ctrl.v1.VariableState\"H\n\x18\x43reateEnvironmentRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x12\n\x04slug\x18\x02 \x01(\tB\x04\x88\xb5\x18\x01\"N\n\x19\x43reateEnvironmentResponse\x12\x31\n\x0b\x65nvironment\x18\x01 \x01(\x0b\x32\x1c.sealift.ctrl.v1.Environment\"s\n\x15GetEnvironmentRequest\x12\x1e\n\x0e\x65nvironment_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01H\x00\x12\x33\n\x07\x62y_slug\x18\x02 \x01(\x0b\x32 .sealift.ctrl.v1.EnvironmentSlugH\x00\x42\x05\n\x03ref\"3\n\x0f\x45nvironmentSlug\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x0c\n\x04slug\x18\x02 \x01(\t\"K\n\x16GetEnvironmentResponse\x12\x31\n\x0b\x65nvironment\x18\x01 \x01(\x0b\x32\x1c.sealift.ctrl.v1.Environment\"3\n\x17ListEnvironmentsRequest\x12\x18\n\nproject_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\"N\n\x18ListEnvironmentsResponse\x12\x32\n\x0c\x65nvironments\x18\x01 \x03(\x0b\x32\x1c.sealift.ctrl.v1.Environment\"\xac\x03\n\x18UpdateEnvironmentRequest\x12\x1c\n\x0e\x65nvironment_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x32\n\x08settings\x18\x02 \x01(\x0b\x32 .sealift.ctrl.v1.RuntimeSettings\x12W\n\rset_variables\x18\x03 \x03(\x0b\x32;.sealift.ctrl.v1.UpdateEnvironmentRequest.SetVariablesEntryB\x03\x80\x01\x01\x12\x17\n\x0funset_variables\x18\x04 \x03(\t\x12]\n\x13set_plain_variables\x18\x05 \x03(\x0b\x32@.sealift.ctrl.v1.UpdateEnvironmentRequest.SetPlainVariablesEntry\x1a\x33\n\x11SetVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x38\n\x16SetPlainVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"N\n\x19UpdateEnvironmentResponse\x12\x31\n\x0b\x65nvironment\x18\x01 \x01(\x0b\x32\x1c.sealift.ctrl.v1.Environment\"\x8d\x01\n\x0cScaleRequest\x12\x1c\n\x0e\x65nvironment_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x16\n\x08replicas\x18\x02 \x01(\rB\x04\x88\xb5\x18\x01\x12\x1c\n\x0fidempotency_key\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x15\n\x07process\x18\n \x01(\tB\x04\x88\xb5\x18\x01\x42\x12\n\x10_idempotency_key\"X\n\rScaleResponse\x12-\n\toperation\x18\x01 \x01(\x0b\x32\x1a.sealift.ctrl.v1.Operation\x12\x18\n\x10\x61lready_recorded\x18\x02 \x01(\x08\"N\n\x18\x44\x65leteEnvironmentRequest\x12\x1c\n\x0e\x65nvironment_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x14\n\x0cskip_regions\x18\x02 \x01(\x08\"b\n\x19\x44\x65leteEnvironmentResponse\x12+\n\x08\x64\x65letion\x18\x01 \x01(\x0b\x32\x19.sealift.ctrl.v1.Deletion\x12\x18\n\x10\x61lready_recorded\x18\x02 \x01(\x08*r\n\x0f\x45nvironmentKind\x12 \n\x1c\x45NVIRONMENT_KIND_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x45NVIRONMENT_KIND_PRODUCTION\x10\x01\x12\x1c\n\x18\x45NVIRONMENT_KIND_PREVIEW\x10\x02*\xa1\x01\n\rVariableState\x12\x1e\n\x1aVARIABLE_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13VARIABLE_STATE_LIVE\x10\x01\x12\x1a\n\x16VARIABLE_STATE_CHANGED\x10\x02\x12\x1f\n\x1bVARIABLE_STATE_NOT_DEPLOYED\x10\x03\x12\x1a\n\x16VARIABLE_STATE_REMOVED\x10\x04\x32\xa8\x05\n\x12\x45nvironmentService\x12t\n\x11\x43reateEnvironment\x12).sealift.ctrl.v1.CreateEnvironmentRequest\x1a*.sealift.ctrl.v1.CreateEnvironmentResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x03\x12k\n\x0eGetEnvironment\x12&.sealift.ctrl.v1.GetEnvironmentRequest\x1a\'.sealift.ctrl.v1.GetEnvironmentResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x04\x12q\n\x10ListEnvironments\x12(.sealift.ctrl.v1.ListEnvironmentsRequest\x1a).sealift.ctrl.v1.ListEnvironmentsResponse\"\x08\x8a\xb5\x18\x04\x08\x02\x10\x03\x12t\n\x11UpdateEnvironment\x12).sealift.ctrl.v1.UpdateEnvironmentRequest\x1a*.sealift.ctrl.v1.UpdateEnvironmentResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x04\x12P\n\x05Scale\x12\x1d.sealift.ctrl.v1.ScaleRequest\x1a\x1e.sealift.ctrl.v1.ScaleResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x04\x12t\n\x11\x44\x65leteEnvironment\x12).sealift.ctrl.v1.DeleteEnvironmentRequest\x1a*.sealift.ctrl.v1.DeleteEnvironmentResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sealift.ctrl.v1.environment_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_ENVIRONMENT_PROCESSREPLICASENTRY']._loaded_options = None
+  _globals['_ENVIRONMENT_PROCESSREPLICASENTRY']._serialized_options = b'8\001'
   _globals['_ENVIRONMENT_PLAINVARIABLESENTRY']._loaded_options = None
   _globals['_ENVIRONMENT_PLAINVARIABLESENTRY']._serialized_options = b'8\001'
   _globals['_CREATEENVIRONMENTREQUEST'].fields_by_name['project_id']._loaded_options = None
@@ -57,6 +59,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SCALEREQUEST'].fields_by_name['environment_id']._serialized_options = b'\210\265\030\001'
   _globals['_SCALEREQUEST'].fields_by_name['replicas']._loaded_options = None
   _globals['_SCALEREQUEST'].fields_by_name['replicas']._serialized_options = b'\210\265\030\001'
+  _globals['_SCALEREQUEST'].fields_by_name['process']._loaded_options = None
+  _globals['_SCALEREQUEST'].fields_by_name['process']._serialized_options = b'\210\265\030\001'
   _globals['_DELETEENVIRONMENTREQUEST'].fields_by_name['environment_id']._loaded_options = None
   _globals['_DELETEENVIRONMENTREQUEST'].fields_by_name['environment_id']._serialized_options = b'\210\265\030\001'
   _globals['_ENVIRONMENTSERVICE'].methods_by_name['CreateEnvironment']._loaded_options = None
@@ -71,46 +75,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENVIRONMENTSERVICE'].methods_by_name['Scale']._serialized_options = b'\212\265\030\004\010\003\020\004'
   _globals['_ENVIRONMENTSERVICE'].methods_by_name['DeleteEnvironment']._loaded_options = None
   _globals['_ENVIRONMENTSERVICE'].methods_by_name['DeleteEnvironment']._serialized_options = b'\212\265\030\004\010\003\020\004'
-  _globals['_ENVIRONMENTKIND']._serialized_start=2274
-  _globals['_ENVIRONMENTKIND']._serialized_end=2388
-  _globals['_VARIABLESTATE']._serialized_start=2391
-  _globals['_VARIABLESTATE']._serialized_end=2552
+  _globals['_ENVIRONMENTKIND']._serialized_start=2431
+  _globals['_ENVIRONMENTKIND']._serialized_end=2545
+  _globals['_VARIABLESTATE']._serialized_start=2548
+  _globals['_VARIABLESTATE']._serialized_end=2709
   _globals['_ENVIRONMENT']._serialized_start=182
-  _globals['_ENVIRONMENT']._serialized_end=733
-  _globals['_ENVIRONMENT_PLAINVARIABLESENTRY']._serialized_start=667
-  _globals['_ENVIRONMENT_PLAINVARIABLESENTRY']._serialized_end=720
-  _globals['_ENVIRONMENTVARIABLE']._serialized_start=735
-  _globals['_ENVIRONMENTVARIABLE']._serialized_end=837
-  _globals['_CREATEENVIRONMENTREQUEST']._serialized_start=839
-  _globals['_CREATEENVIRONMENTREQUEST']._serialized_end=911
-  _globals['_CREATEENVIRONMENTRESPONSE']._serialized_start=913
-  _globals['_CREATEENVIRONMENTRESPONSE']._serialized_end=991
-  _globals['_GETENVIRONMENTREQUEST']._serialized_start=993
-  _globals['_GETENVIRONMENTREQUEST']._serialized_end=1108
-  _globals['_ENVIRONMENTSLUG']._serialized_start=1110
-  _globals['_ENVIRONMENTSLUG']._serialized_end=1161
-  _globals['_GETENVIRONMENTRESPONSE']._serialized_start=1163
-  _globals['_GETENVIRONMENTRESPONSE']._serialized_end=1238
-  _globals['_LISTENVIRONMENTSREQUEST']._serialized_start=1240
-  _globals['_LISTENVIRONMENTSREQUEST']._serialized_end=1291
-  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_start=1293
-  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_end=1371
-  _globals['_UPDATEENVIRONMENTREQUEST']._serialized_start=1374
-  _globals['_UPDATEENVIRONMENTREQUEST']._serialized_end=1802
-  _globals['_UPDATEENVIRONMENTREQUEST_SETVARIABLESENTRY']._serialized_start=1693
-  _globals['_UPDATEENVIRONMENTREQUEST_SETVARIABLESENTRY']._serialized_end=1744
-  _globals['_UPDATEENVIRONMENTREQUEST_SETPLAINVARIABLESENTRY']._serialized_start=1746
-  _globals['_UPDATEENVIRONMENTREQUEST_SETPLAINVARIABLESENTRY']._serialized_end=1802
-  _globals['_UPDATEENVIRONMENTRESPONSE']._serialized_start=1804
-  _globals['_UPDATEENVIRONMENTRESPONSE']._serialized_end=1882
-  _globals['_SCALEREQUEST']._serialized_start=1884
-  _globals['_SCALEREQUEST']._serialized_end=2002
-  _globals['_SCALERESPONSE']._serialized_start=2004
-  _globals['_SCALERESPONSE']._serialized_end=2092
-  _globals['_DELETEENVIRONMENTREQUEST']._serialized_start=2094
-  _globals['_DELETEENVIRONMENTREQUEST']._serialized_end=2172
-  _globals['_DELETEENVIRONMENTRESPONSE']._serialized_start=2174
-  _globals['_DELETEENVIRONMENTRESPONSE']._serialized_end=2272
-  _globals['_ENVIRONMENTSERVICE']._serialized_start=2555
-  _globals['_ENVIRONMENTSERVICE']._serialized_end=3235
+  _globals['_ENVIRONMENT']._serialized_end=866
+  _globals['_ENVIRONMENT_PROCESSREPLICASENTRY']._serialized_start=744
+  _globals['_ENVIRONMENT_PROCESSREPLICASENTRY']._serialized_end=798
+  _globals['_ENVIRONMENT_PLAINVARIABLESENTRY']._serialized_start=800
+  _globals['_ENVIRONMENT_PLAINVARIABLESENTRY']._serialized_end=853
+  _globals['_ENVIRONMENTVARIABLE']._serialized_start=868
+  _globals['_ENVIRONMENTVARIABLE']._serialized_end=970
+  _globals['_CREATEENVIRONMENTREQUEST']._serialized_start=972
+  _globals['_CREATEENVIRONMENTREQUEST']._serialized_end=1044
+  _globals['_CREATEENVIRONMENTRESPONSE']._serialized_start=1046
+  _globals['_CREATEENVIRONMENTRESPONSE']._serialized_end=1124
+  _globals['_GETENVIRONMENTREQUEST']._serialized_start=1126
+  _globals['_GETENVIRONMENTREQUEST']._serialized_end=1241
+  _globals['_ENVIRONMENTSLUG']._serialized_start=1243
+  _globals['_ENVIRONMENTSLUG']._serialized_end=1294
+  _globals['_GETENVIRONMENTRESPONSE']._serialized_start=1296
+  _globals['_GETENVIRONMENTRESPONSE']._serialized_end=1371
+  _globals['_LISTENVIRONMENTSREQUEST']._serialized_start=1373
+  _globals['_LISTENVIRONMENTSREQUEST']._serialized_end=1424
+  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_start=1426
+  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_end=1504
+  _globals['_UPDATEENVIRONMENTREQUEST']._serialized_start=1507
+  _globals['_UPDATEENVIRONMENTREQUEST']._serialized_end=1935
+  _globals['_UPDATEENVIRONMENTREQUEST_SETVARIABLESENTRY']._serialized_start=1826
+  _globals['_UPDATEENVIRONMENTREQUEST_SETVARIABLESENTRY']._serialized_end=1877
+  _globals['_UPDATEENVIRONMENTREQUEST_SETPLAINVARIABLESENTRY']._serialized_start=1879
+  _globals['_UPDATEENVIRONMENTREQUEST_SETPLAINVARIABLESENTRY']._serialized_end=1935
+  _globals['_UPDATEENVIRONMENTRESPONSE']._serialized_start=1937
+  _globals['_UPDATEENVIRONMENTRESPONSE']._serialized_end=2015
+  _globals['_SCALEREQUEST']._serialized_start=2018
+  _globals['_SCALEREQUEST']._serialized_end=2159
+  _globals['_SCALERESPONSE']._serialized_start=2161
+  _globals['_SCALERESPONSE']._serialized_end=2249
+  _globals['_DELETEENVIRONMENTREQUEST']._serialized_start=2251
+  _globals['_DELETEENVIRONMENTREQUEST']._serialized_end=2329
+  _globals['_DELETEENVIRONMENTRESPONSE']._serialized_start=2331
+  _globals['_DELETEENVIRONMENTRESPONSE']._serialized_end=2429
+  _globals['_ENVIRONMENTSERVICE']._serialized_start=2712
+  _globals['_ENVIRONMENTSERVICE']._serialized_end=3392
 # @@protoc_insertion_point(module_scope)

@@ -75,6 +75,26 @@ class Environment(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
+    class ProcessReplicasEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
     class PlainVariablesEntry(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -105,6 +125,7 @@ class Environment(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     REPLICAS_FIELD_NUMBER: _builtins.int
+    PROCESS_REPLICAS_FIELD_NUMBER: _builtins.int
     IS_STOPPED_FIELD_NUMBER: _builtins.int
     DELETION_ID_FIELD_NUMBER: _builtins.int
     PLAIN_VARIABLES_FIELD_NUMBER: _builtins.int
@@ -135,6 +156,10 @@ class Environment(_message.Message):
         """environment variables; the values are never returned"""
 
     @_builtins.property
+    def process_replicas(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """the same for processes, of those that were scaled"""
+
+    @_builtins.property
     def plain_variables(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """variables that are not secret; their names are also in variable_names"""
 
@@ -158,6 +183,7 @@ class Environment(_message.Message):
         created_at: _builtins.int = ...,
         updated_at: _builtins.int = ...,
         replicas: _builtins.int | None = ...,
+        process_replicas: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         is_stopped: _builtins.bool = ...,
         deletion_id: _builtins.str = ...,
         plain_variables: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
@@ -165,7 +191,7 @@ class Environment(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "replicas", b"replicas", "settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "created_at", b"created_at", "deletion_id", b"deletion_id", "environment_id", b"environment_id", "is_rolled_back", b"is_rolled_back", "is_stopped", b"is_stopped", "kind", b"kind", "live_deployment_id", b"live_deployment_id", "plain_variables", b"plain_variables", "project_id", b"project_id", "replicas", b"replicas", "settings", b"settings", "slug", b"slug", "updated_at", b"updated_at", "variable_names", b"variable_names", "variables", b"variables"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "created_at", b"created_at", "deletion_id", b"deletion_id", "environment_id", b"environment_id", "is_rolled_back", b"is_rolled_back", "is_stopped", b"is_stopped", "kind", b"kind", "live_deployment_id", b"live_deployment_id", "plain_variables", b"plain_variables", "process_replicas", b"process_replicas", "project_id", b"project_id", "replicas", b"replicas", "settings", b"settings", "slug", b"slug", "updated_at", b"updated_at", "variable_names", b"variable_names", "variables", b"variables"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__replicas: _TypeAlias = _typing.Literal["replicas"]  # noqa: Y015
     _WhichOneofArgType__replicas: _TypeAlias = _typing.Literal["_replicas", b"_replicas"]  # noqa: Y015
@@ -457,20 +483,24 @@ class ScaleRequest(_message.Message):
     ENVIRONMENT_ID_FIELD_NUMBER: _builtins.int
     REPLICAS_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    PROCESS_FIELD_NUMBER: _builtins.int
     environment_id: _builtins.str
     replicas: _builtins.int
-    """1..20"""
+    """1..20; of a process 0..20"""
     idempotency_key: _builtins.str
+    process: _builtins.str
+    """of the live deployment's settings; "": the web instances"""
     def __init__(
         self,
         *,
         environment_id: _builtins.str = ...,
         replicas: _builtins.int = ...,
         idempotency_key: _builtins.str | None = ...,
+        process: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "idempotency_key", b"idempotency_key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "environment_id", b"environment_id", "idempotency_key", b"idempotency_key", "replicas", b"replicas"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "environment_id", b"environment_id", "idempotency_key", b"idempotency_key", "process", b"process", "replicas", b"replicas"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
     _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015

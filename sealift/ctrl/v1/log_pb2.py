@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from sealift.ctrl.v1 import options_pb2 as sealift_dot_ctrl_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19sealift/ctrl/v1/log.proto\x12\x0fsealift.ctrl.v1\x1a\x1dsealift/ctrl/v1/options.proto\"\xad\x01\n\x0eGetLogsRequest\x12\x1b\n\rdeployment_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x0e\n\x06\x66ollow\x18\x02 \x01(\x08\x12\r\n\x05since\x18\x03 \x01(\x03\x12\x0c\n\x04tail\x18\x04 \x01(\r\x12\r\n\x05\x61\x66ter\x18\x05 \x01(\t\x12\x14\n\x0cinstance_ids\x18\x06 \x03(\t\x12\x14\n\x0cline_cursors\x18\x07 \x01(\x08\x12\x16\n\x0euntil_replaced\x18\x08 \x01(\x08\"J\n\x0fGetLogsResponse\x12\'\n\x05lines\x18\x01 \x03(\x0b\x32\x18.sealift.ctrl.v1.LogLine\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"\x98\x01\n\x07LogLine\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x0e\n\x06region\x18\x02 \x01(\t\x12\n\n\x02\x61t\x18\x03 \x01(\x03\x12*\n\x06stream\x18\x04 \x01(\x0e\x32\x1a.sealift.ctrl.v1.LogStream\x12\x0c\n\x04text\x18\x05 \x01(\t\x12\x12\n\nis_partial\x18\x06 \x01(\x08\x12\x0e\n\x06\x63ursor\x18\x07 \x01(\t\"\x87\x01\n\x08LogBatch\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x11\n\tsource_id\x18\x03 \x01(\t\x12,\n\x05lines\x18\x04 \x03(\x0b\x32\x1d.sealift.ctrl.v1.ReportedLine\x12\x0e\n\x06resume\x18\x05 \x01(\t\"u\n\x0cReportedLine\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\n\n\x02\x61t\x18\x02 \x01(\x03\x12*\n\x06stream\x18\x03 \x01(\x0e\x32\x1a.sealift.ctrl.v1.LogStream\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\x12\n\nis_partial\x18\x05 \x01(\x08\"U\n\x11ReportLogsRequest\x12\x14\n\x06region\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12*\n\x07\x62\x61tches\x18\x02 \x03(\x0b\x32\x19.sealift.ctrl.v1.LogBatch\"=\n\x12ReportLogsResponse\x12\'\n\x05heads\x18\x01 \x03(\x0b\x32\x18.sealift.ctrl.v1.LogHead\"E\n\x07LogHead\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x0b\n\x03seq\x18\x02 \x01(\x04\x12\n\n\x02\x61t\x18\x03 \x01(\x03\x12\x0e\n\x06resume\x18\x04 \x01(\t*l\n\tLogStream\x12\x1a\n\x16LOG_STREAM_UNSPECIFIED\x10\x00\x12\x15\n\x11LOG_STREAM_STDOUT\x10\x01\x12\x15\n\x11LOG_STREAM_STDERR\x10\x02\x12\x15\n\x11LOG_STREAM_SYSTEM\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19sealift/ctrl/v1/log.proto\x12\x0fsealift.ctrl.v1\x1a\x1dsealift/ctrl/v1/options.proto\"\xbe\x01\n\x0eGetLogsRequest\x12\x1b\n\rdeployment_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x0e\n\x06\x66ollow\x18\x02 \x01(\x08\x12\r\n\x05since\x18\x03 \x01(\x03\x12\x0c\n\x04tail\x18\x04 \x01(\r\x12\r\n\x05\x61\x66ter\x18\x05 \x01(\t\x12\x14\n\x0cinstance_ids\x18\x06 \x03(\t\x12\x14\n\x0cline_cursors\x18\x07 \x01(\x08\x12\x0f\n\x07process\x18\x0f \x01(\t\x12\x16\n\x0euntil_replaced\x18\x08 \x01(\x08\"J\n\x0fGetLogsResponse\x12\'\n\x05lines\x18\x01 \x03(\x0b\x32\x18.sealift.ctrl.v1.LogLine\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"\x98\x01\n\x07LogLine\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x0e\n\x06region\x18\x02 \x01(\t\x12\n\n\x02\x61t\x18\x03 \x01(\x03\x12*\n\x06stream\x18\x04 \x01(\x0e\x32\x1a.sealift.ctrl.v1.LogStream\x12\x0c\n\x04text\x18\x05 \x01(\t\x12\x12\n\nis_partial\x18\x06 \x01(\x08\x12\x0e\n\x06\x63ursor\x18\x07 \x01(\t\"\x87\x01\n\x08LogBatch\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x11\n\tsource_id\x18\x03 \x01(\t\x12,\n\x05lines\x18\x04 \x03(\x0b\x32\x1d.sealift.ctrl.v1.ReportedLine\x12\x0e\n\x06resume\x18\x05 \x01(\t\"u\n\x0cReportedLine\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\n\n\x02\x61t\x18\x02 \x01(\x03\x12*\n\x06stream\x18\x03 \x01(\x0e\x32\x1a.sealift.ctrl.v1.LogStream\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\x12\n\nis_partial\x18\x05 \x01(\x08\"U\n\x11ReportLogsRequest\x12\x14\n\x06region\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12*\n\x07\x62\x61tches\x18\x02 \x03(\x0b\x32\x19.sealift.ctrl.v1.LogBatch\"=\n\x12ReportLogsResponse\x12\'\n\x05heads\x18\x01 \x03(\x0b\x32\x18.sealift.ctrl.v1.LogHead\"E\n\x07LogHead\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x0b\n\x03seq\x18\x02 \x01(\x04\x12\n\n\x02\x61t\x18\x03 \x01(\x03\x12\x0e\n\x06resume\x18\x04 \x01(\t*l\n\tLogStream\x12\x1a\n\x16LOG_STREAM_UNSPECIFIED\x10\x00\x12\x15\n\x11LOG_STREAM_STDOUT\x10\x01\x12\x15\n\x11LOG_STREAM_STDERR\x10\x02\x12\x15\n\x11LOG_STREAM_SYSTEM\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,22 +36,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETLOGSREQUEST'].fields_by_name['deployment_id']._serialized_options = b'\210\265\030\001'
   _globals['_REPORTLOGSREQUEST'].fields_by_name['region']._loaded_options = None
   _globals['_REPORTLOGSREQUEST'].fields_by_name['region']._serialized_options = b'\210\265\030\001'
-  _globals['_LOGSTREAM']._serialized_start=962
-  _globals['_LOGSTREAM']._serialized_end=1070
+  _globals['_LOGSTREAM']._serialized_start=979
+  _globals['_LOGSTREAM']._serialized_end=1087
   _globals['_GETLOGSREQUEST']._serialized_start=78
-  _globals['_GETLOGSREQUEST']._serialized_end=251
-  _globals['_GETLOGSRESPONSE']._serialized_start=253
-  _globals['_GETLOGSRESPONSE']._serialized_end=327
-  _globals['_LOGLINE']._serialized_start=330
-  _globals['_LOGLINE']._serialized_end=482
-  _globals['_LOGBATCH']._serialized_start=485
-  _globals['_LOGBATCH']._serialized_end=620
-  _globals['_REPORTEDLINE']._serialized_start=622
-  _globals['_REPORTEDLINE']._serialized_end=739
-  _globals['_REPORTLOGSREQUEST']._serialized_start=741
-  _globals['_REPORTLOGSREQUEST']._serialized_end=826
-  _globals['_REPORTLOGSRESPONSE']._serialized_start=828
-  _globals['_REPORTLOGSRESPONSE']._serialized_end=889
-  _globals['_LOGHEAD']._serialized_start=891
-  _globals['_LOGHEAD']._serialized_end=960
+  _globals['_GETLOGSREQUEST']._serialized_end=268
+  _globals['_GETLOGSRESPONSE']._serialized_start=270
+  _globals['_GETLOGSRESPONSE']._serialized_end=344
+  _globals['_LOGLINE']._serialized_start=347
+  _globals['_LOGLINE']._serialized_end=499
+  _globals['_LOGBATCH']._serialized_start=502
+  _globals['_LOGBATCH']._serialized_end=637
+  _globals['_REPORTEDLINE']._serialized_start=639
+  _globals['_REPORTEDLINE']._serialized_end=756
+  _globals['_REPORTLOGSREQUEST']._serialized_start=758
+  _globals['_REPORTLOGSREQUEST']._serialized_end=843
+  _globals['_REPORTLOGSRESPONSE']._serialized_start=845
+  _globals['_REPORTLOGSRESPONSE']._serialized_end=906
+  _globals['_LOGHEAD']._serialized_start=908
+  _globals['_LOGHEAD']._serialized_end=977
 # @@protoc_insertion_point(module_scope)

@@ -53,6 +53,7 @@ class GetLogsRequest(_message.Message):
     AFTER_FIELD_NUMBER: _builtins.int
     INSTANCE_IDS_FIELD_NUMBER: _builtins.int
     LINE_CURSORS_FIELD_NUMBER: _builtins.int
+    PROCESS_FIELD_NUMBER: _builtins.int
     UNTIL_REPLACED_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     follow: _builtins.bool
@@ -65,6 +66,8 @@ class GetLogsRequest(_message.Message):
     """a cursor: only lines after it; excludes since and tail"""
     line_cursors: _builtins.bool
     """with a cursor in every line"""
+    process: _builtins.str
+    """only lines of this process, "web" for web instances; "": of all; excludes instance_ids"""
     until_replaced: _builtins.bool
     """with follow: it ends, too, within seconds after another deployment is live in the environment"""
     @_builtins.property
@@ -81,11 +84,12 @@ class GetLogsRequest(_message.Message):
         after: _builtins.str = ...,
         instance_ids: _abc.Iterable[_builtins.str] | None = ...,
         line_cursors: _builtins.bool = ...,
+        process: _builtins.str = ...,
         until_replaced: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "deployment_id", b"deployment_id", "follow", b"follow", "instance_ids", b"instance_ids", "line_cursors", b"line_cursors", "since", b"since", "tail", b"tail", "until_replaced", b"until_replaced"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "deployment_id", b"deployment_id", "follow", b"follow", "instance_ids", b"instance_ids", "line_cursors", b"line_cursors", "process", b"process", "since", b"since", "tail", b"tail", "until_replaced", b"until_replaced"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

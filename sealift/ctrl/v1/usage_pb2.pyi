@@ -212,6 +212,7 @@ class GetUsageResponse(_message.Message):
     TOTAL_FIELD_NUMBER: _builtins.int
     LEFT_OUT_FIELD_NUMBER: _builtins.int
     NOTICES_FIELD_NUMBER: _builtins.int
+    PROCESSES_FIELD_NUMBER: _builtins.int
     since: _builtins.int
     """as counted: the begin of a step"""
     until: _builtins.int
@@ -240,6 +241,10 @@ class GetUsageResponse(_message.Message):
     def notices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """why the figures are incomplete, for people; none: nothing is known to be missing"""
 
+    @_builtins.property
+    def processes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProcessUsage]:
+        """of all deployments together: web, then by name"""
+
     def __init__(
         self,
         *,
@@ -252,14 +257,39 @@ class GetUsageResponse(_message.Message):
         total: Global___Usage | None = ...,
         left_out: _builtins.int = ...,
         notices: _abc.Iterable[_builtins.str] | None = ...,
+        processes: _abc.Iterable[Global___ProcessUsage] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployments", b"deployments", "environments", b"environments", "instances", b"instances", "left_out", b"left_out", "notices", b"notices", "since", b"since", "step_s", b"step_s", "total", b"total", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployments", b"deployments", "environments", b"environments", "instances", b"instances", "left_out", b"left_out", "notices", b"notices", "processes", b"processes", "since", b"since", "step_s", b"step_s", "total", b"total", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetUsageResponse: _TypeAlias = GetUsageResponse  # noqa: Y015
+
+@_typing.final
+class ProcessUsage(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROCESS_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    process: _builtins.str
+    """"web": instances with routes"""
+    @_builtins.property
+    def usage(self) -> Global___Usage: ...
+    def __init__(
+        self,
+        *,
+        process: _builtins.str = ...,
+        usage: Global___Usage | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["process", b"process", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProcessUsage: _TypeAlias = ProcessUsage  # noqa: Y015
 
 @_typing.final
 class EnvironmentUsage(_message.Message):
@@ -322,9 +352,12 @@ class InstanceUsage(_message.Message):
     REGION_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
     NOW_FIELD_NUMBER: _builtins.int
+    PROCESS_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     instance_id: _builtins.str
     region: _builtins.str
+    process: _builtins.str
+    """"": a web instance"""
     @_builtins.property
     def usage(self) -> Global___Usage: ...
     @_builtins.property
@@ -339,10 +372,11 @@ class InstanceUsage(_message.Message):
         region: _builtins.str = ...,
         usage: Global___Usage | None = ...,
         now: Global___UsageNow | None = ...,
+        process: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["now", b"now", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "instance_id", b"instance_id", "now", b"now", "region", b"region", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "instance_id", b"instance_id", "now", b"now", "process", b"process", "region", b"region", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -112,7 +112,7 @@ def _topology(
         raise Internal("feed.environment_gone", f"the environment of {deployment.id} is gone")
     ingress = rendering.ingress
     hostnames = hostnames_of(connection, deployment, environment, ingress.apex_domain)
-    wanted = from_json(deployment.settings_json).scaled(environment.replicas)
+    wanted = from_json(deployment.settings_json).scaled(environment.replicas, environment.process_replicas_json)
     topology = pb.Topology(
         deployment_id=deployment.id,
         workspace_id=deployment.workspace_id,
@@ -128,6 +128,7 @@ def _topology(
         public_url=ingress.url(main_hostname(hostnames)),
         adopted_port=ports.adopted(connection, deployment.id),
         restart_generation=deployment.restart_generation,
+        processes_stopped=deployment.processes_stopped,
         must_pull=deployment.source is Source.IMAGE and must_pull(ImageRef.parse(image_ref)),
     )
     return topology, wanted

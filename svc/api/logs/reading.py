@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from heapq import merge
 
+from pkg.desired.processes import WEB, process_of_instance
 from pkg.telemetry import AppLine, LineKey, LogSource, LogTelemetry, SourceHead
 from sealift.ctrl.v1 import log_pb2 as pb
 from svc.api.logs.cursor import LogCursor
@@ -19,12 +20,16 @@ class LogReader:
 
     Args:
         instance_ids: none: all of them.
+        process: only its instances, `WEB` for those that are of no process; "": of all.
     """
 
-    def __init__(self, logs: LogTelemetry, deployment_id: str, instance_ids: Iterable[str] = ()) -> None:
+    def __init__(
+        self, logs: LogTelemetry, deployment_id: str, instance_ids: Iterable[str] = (), process: str = ""
+    ) -> None:
         self._logs = logs
         self._deployment_id = deployment_id
         self._instance_ids = frozenset(instance_ids)
+        self._process = process
         self.sources: dict[str, LogSource] = {}
 
     async def heads(self) -> list[SourceHead]:
@@ -40,7 +45,7 @@ class LogReader:
 
     async def newest(self, since: int, count: int, heads: Sequence[SourceHead]) -> list[AppLine]:
         """The last lines up to the heads, by time."""
-        if not self._instance_ids:
+        if not self._instance_ids and not self._process:
             found = await self._logs.read_newest(self._deployment_id, since, limit=count)
         else:
             of_each = [
@@ -79,6 +84,8 @@ class LogReader:
         return list(merge(*pages, key=_key))
 
     def _is_wanted(self, source: LogSource) -> bool:
+        if self._process and (process_of_instance(source.instance_id) or WEB) != self._process:
+            return False
         return not self._instance_ids or source.instance_id in self._instance_ids
 
 

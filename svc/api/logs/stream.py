@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from pkg.desired.processes import WEB, name_problem
 from pkg.errors import InvalidArgument
 from pkg.telemetry import AppLine, LogTelemetry, SourceHead
 from sealift.ctrl.v1 import log_pb2 as pb
@@ -30,11 +31,12 @@ class LogQuery:
     instance_ids: tuple[str, ...]
     line_cursors: bool
     until_replaced: bool
+    process: str = ""
 
     @property
     def wants_all(self) -> bool:
         """Whether it gets what others get."""
-        return not self.instance_ids and not self.line_cursors
+        return not self.instance_ids and not self.process and not self.line_cursors
 
 
 def log_query(request: pb.GetLogsRequest) -> LogQuery:
@@ -44,6 +46,10 @@ def log_query(request: pb.GetLogsRequest) -> LogQuery:
     check_range("instance_ids", len(request.instance_ids), 0, MAX_INSTANCES)
     for instance_id in request.instance_ids:
         check_no_nul("instance_ids", instance_id)
+    if request.process and request.instance_ids:
+        raise InvalidArgument("process", "it chooses the instances: instance_ids must be absent")
+    if request.process not in ("", WEB) and (problem := name_problem(request.process)):
+        raise InvalidArgument("process", problem)
     if request.after and (since or tail):
         raise InvalidArgument("after", "it says where to begin: since and tail must be absent")
     return LogQuery(
@@ -55,6 +61,7 @@ def log_query(request: pb.GetLogsRequest) -> LogQuery:
         instance_ids=tuple(request.instance_ids),
         line_cursors=request.line_cursors,
         until_replaced=request.follow and request.until_replaced,
+        process=request.process,
     )
 
 
@@ -88,7 +95,7 @@ async def stream(
     logs: LogTelemetry, shared: SharedLogs, query: LogQuery, is_over: IsOver
 ) -> AsyncGenerator[pb.GetLogsResponse]:
     """Each line once, those of an instance in their order. With `follow` until `is_over`."""
-    reader = LogReader(logs, query.deployment_id, query.instance_ids)
+    reader = LogReader(logs, query.deployment_id, query.instance_ids, query.process)
     heads = await reader.heads()
     if query.after is None:
         cursor = LogCursor(query.since)

@@ -104,4 +104,5 @@ def _render(operation: Operation, queued_reason: str) -> pb.Operation:
         ended_at=operation.ended_at or 0,
         queued_reason=queued_reason,
         replicas=operation.replicas or 0,
+        process=operation.process,
     )

@@ -1,8 +1,10 @@
 """Runtime settings in messages: to the overrides that `pkg.deployments.settings` merges, and back. Pure."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from pkg.deployments.settings import Settings, SettingsOverride
+from pkg.desired.processes import MAX_PROCESS_REPLICAS, MAX_PROCESSES, name_problem
 from pkg.desired.protocol import AppProtocol
 from pkg.desired.scaling import FIELDS, MAX_CPU_PERCENT, MAX_REPLICAS, check_one_kind
 from pkg.errors import InvalidArgument
@@ -21,6 +23,10 @@ _NUMBERS = {
     "disk_mib": (16, 1048576),
     "replicas": (1, MAX_REPLICAS),
     "release_timeout_s": (1, MAX_RELEASE_TIMEOUT_S),
+}
+_PROCESS_NUMBERS = {
+    "replicas": (0, MAX_PROCESS_REPLICAS),
+    **{name: _NUMBERS[name] for name in ("cpu_millicores", "memory_mib", "disk_mib")},
 }
 _BOUNDS = {"min_replicas": MAX_REPLICAS, "max_replicas": MAX_REPLICAS, "target_cpu_percent": MAX_CPU_PERCENT}
 _PROTOCOLS = {AppProtocol.HTTP1: pb.APP_PROTOCOL_HTTP1, AppProtocol.H2C: pb.APP_PROTOCOL_H2C}
@@ -56,6 +62,8 @@ def override_of(settings: pb.RuntimeSettings, field: str = "settings") -> Settin
         override["health_check"] = _health_check(f"{field}.health_check", settings.health_check)
     if settings.HasField("protocol"):
         override["protocol"] = _protocol(f"{field}.protocol", settings.protocol)
+    if settings.HasField("processes"):
+        override["processes"] = _processes(f"{field}.processes.values", settings.processes.values)
     return override
 
 
@@ -81,7 +89,48 @@ def render(settings: Settings) -> pb.RuntimeSettings:
         protocol=_PROTOCOLS[settings.protocol],
         release_command=None if settings.release_command is None else pb.StringList(values=settings.release_command),
         release_timeout_s=settings.release_timeout_s,
+        processes=_rendered_processes(settings) if settings.processes else None,
     )
+
+
+def _rendered_processes(settings: Settings) -> pb.Processes:
+    """With the resources of the web instances where a process has none of its own."""
+    return pb.Processes(
+        values=[
+            pb.Process(
+                name=one.name,
+                command=pb.StringList(values=one.command),
+                replicas=one.replicas,
+                cpu_millicores=one.cpu_millicores or settings.cpu_millicores,
+                memory_mib=one.memory_mib or settings.memory_mib,
+                disk_mib=one.disk_mib or settings.disk_mib,
+            )
+            for one in settings.processes
+        ]
+    )
+
+
+def _processes(field: str, values: Sequence[pb.Process]) -> list[dict[str, Any]]:
+    """The processes, checked, by name."""
+    if len(values) > MAX_PROCESSES:
+        raise InvalidArgument(field, f"has {len(values)} processes, at most {MAX_PROCESSES} are allowed")
+    found: dict[str, dict[str, Any]] = {}
+    for number, process in enumerate(values):
+        where = f"{field}[{number}]"
+        if problem := name_problem(process.name):
+            raise InvalidArgument(f"{where}.name", problem)
+        if process.name in found:
+            raise InvalidArgument(f"{where}.name", f"{process.name!r} is there twice")
+        command = command_of(f"{where}.command", list(process.command.values))
+        if not command:
+            raise InvalidArgument(f"{where}.command", "is required: it says what the process runs")
+        numbers = {
+            name: check_range(f"{where}.{name}", getattr(process, name), *_PROCESS_NUMBERS[name])
+            for name in _PROCESS_NUMBERS
+            if process.HasField(name)  # type: ignore[arg-type]
+        }
+        found[process.name] = {"name": process.name, "command": command, **numbers}
+    return [found[name] for name in sorted(found)]
 
 
 def _protocol(field: str, value: int) -> AppProtocol:

@@ -8,8 +8,10 @@ that runs is probed.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
+from pkg.desired.processes import split_workload
 from pkg.errors import Unavailable
 from pkg.observability.logging import fields
 from svc.krane.controller.backoff import Backoff
@@ -26,9 +28,13 @@ from svc.krane.runtime.port import DeploymentSpec, EventKind, InstanceEvent, Ins
 
 log = logging.getLogger(__name__)
 
+WEB_ENDS_S = 0.5  # until it is looked again whether the web instances have ended
+
 
 class DeploymentReconciler:
-    """Owns the instances of one deployment. `run` ends when nothing is wanted and nothing is left.
+    """Owns the instances of one deployment, or of a process of it.
+
+    `run` ends when nothing is wanted and nothing is left.
 
     Attributes:
         observed: set once every instance was observed.
@@ -36,6 +42,7 @@ class DeploymentReconciler:
 
     def __init__(self, deployment_id: str, deps: KraneDeps) -> None:
         self.deployment_id = deployment_id
+        self._owner_id, self._process = split_workload(deployment_id)
         self.instances: dict[int, Instance] = {}
         self._surplus: dict[int, str] = {}  # names of those that left the ingress and may not have ended yet
         self.observed = asyncio.Event()
@@ -108,6 +115,8 @@ class DeploymentReconciler:
         rule = health_rule(topology)
         self._replicas.output.use(topology.variables, topology.plain_variables)
         wanted = await self._deps.runtime.wanted_replicas(spec)
+        if self._process:  # two clocks would both ring
+            wanted = replace(wanted, may_exceed=False)
         found = await self._deps.runtime.list_instances(self.deployment_id)
         step = self._step(spec, wanted, found)
         self._take_out(step, rule, found)
@@ -202,12 +211,16 @@ class DeploymentReconciler:
                 seen = await deps.runtime.observe(self.deployment_id, ref.replica)
                 deps.logs.seen(seen)
                 deps.usage.seen(seen)
-            await self._draining.wait_unlisted()
+            if not self._process:
+                await self._draining.wait_unlisted()
+            elif deps.desired.is_stopped(self._owner_id) and await deps.runtime.list_instances(self._owner_id):
+                return Result(WEB_ENDS_S)  # web may still give it work
             await self._draining.delete(found)
         for instance in list(self.instances.values()):
             self._gone(instance.replica, instance.name)
         self._replicas.forget_all()
-        deps.endpoints.remove(self.deployment_id)
+        if not self._process:
+            deps.endpoints.remove(self.deployment_id)
         deps.desired.forget_stopped(self.deployment_id)
         return Result(is_done=True)
 

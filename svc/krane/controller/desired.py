@@ -11,12 +11,13 @@ from typing import Any
 
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from pkg.desired.processes import split_workload, workload_id
 from pkg.desired.protocol import AppProtocol
 from pkg.desired.route import AnswerTarget, DeploymentTarget, Route, Target
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import routing_pb2
 from svc.krane.controller.kinds import CAPABILITIES, CERTIFICATE, CHALLENGE, JOB, KINDS, ROUTE, TOPOLOGY, Kind
-from svc.krane.controller.topology import app_protocol
+from svc.krane.controller.topology import app_protocol, process_topology
 from svc.krane.ingress.port import Certificate, Challenge
 
 MAX_UNSUPPORTED = 1000
@@ -94,6 +95,8 @@ class DesiredState:
         self._capabilities = frozenset(capabilities) | {kind.capability for kind in kinds}
         self._state = _State()
         self._staged: _State | None = None
+        self._of_processes: dict[str, tuple[pb.WatchDesiredStateResponse, pb.Topology | None]] = {}
+        self._forgotten: dict[str, set[str]] = {}
         self.is_complete = False
         self.is_confirmed = False
         self.is_partial = False
@@ -118,9 +121,28 @@ class DesiredState:
         return {key: getattr(message, kind.put) for key, message in self._state.of(kind).items()}
 
     def topology(self, deployment_id: str) -> pb.Topology | None:
-        """What this deployment should have here; None: nothing."""
+        """What this deployment, or workload of one (`workload_id`), should have here; None: nothing."""
+        owner_id, process = split_workload(deployment_id)
+        message = self._state.of(TOPOLOGY).get(owner_id)
+        if message is None or not process:
+            return None if message is None else message.topology
+        known = self._of_processes.get(deployment_id)
+        if known is None or known[0] is not message:
+            known = self._of_processes[deployment_id] = (message, process_topology(message.topology, process))
+        return known[1]
+
+    def workloads(self, deployment_id: str) -> frozenset[str]:
+        """The deployment itself, for its web instances, and its processes; none without a topology."""
         message = self._state.of(TOPOLOGY).get(deployment_id)
-        return None if message is None else message.topology
+        if message is None:
+            return frozenset()
+        names = (process.name for process in message.topology.settings.processes.values)
+        return frozenset({deployment_id, *(workload_id(deployment_id, name) for name in names)})
+
+    def is_stopped(self, deployment_id: str) -> bool:
+        """Whether nothing at all of the deployment that a workload belongs to is to run here."""
+        topology = self.topology(split_workload(deployment_id)[0])
+        return topology is None or topology.stopped
 
     def protocols(self) -> dict[str, AppProtocol]:
         """What the apps of deployments with a topology speak, as far as that is not HTTP/1.1."""
@@ -138,8 +160,8 @@ class DesiredState:
         return self.items(JOB)
 
     def deployment_ids(self) -> frozenset[str]:
-        """Every deployment with a topology, stopped ones too."""
-        return frozenset(self._state.of(TOPOLOGY))
+        """Every workload of a deployment with a topology, stopped ones too."""
+        return frozenset().union(*map(self.workloads, self._state.of(TOPOLOGY)))
 
     def routes(self) -> dict[str, Route]:
         """The complete table of routes by hostname."""
@@ -154,11 +176,13 @@ class DesiredState:
         return {key: challenge_of(message.challenge) for key, message in self._state.of(CHALLENGE).items()}
 
     def is_routed(self, deployment_id: str) -> bool:
-        """Whether any hostname should point there."""
+        """Whether any hostname should point there, or to the deployment that a process belongs to."""
+        deployment_id = split_workload(deployment_id)[0]
         return any(_leads_to(route, deployment_id) for route in self._routes())
 
     def is_live(self, deployment_id: str) -> bool:
         """Whether a hostname that moves from deployment to deployment points there; a standby has its own ones only."""
+        deployment_id = split_workload(deployment_id)[0]
         return any(
             _leads_to(route, deployment_id) and route.sticky != routing_pb2.STICKY_KIND_NONE for route in self._routes()
         )
@@ -202,11 +226,20 @@ class DesiredState:
     def forget_stopped(self, deployment_id: str) -> None:
         """Drops a topology that says "stopped", once nothing of it runs: a region would keep every one it ever had.
 
-        Does nothing when it is to run again.
+        Of a deployment with processes, once this was called for each of its workloads. Does nothing when it is to run
+        again.
         """
-        topology = self.topology(deployment_id)
-        if topology is not None and topology.stopped:
-            del self._state.of(TOPOLOGY)[deployment_id]
+        owner_id = split_workload(deployment_id)[0]
+        topology = self.topology(owner_id)
+        if topology is None or not topology.stopped:
+            self._forgotten.pop(owner_id, None)
+            return
+        gone = self._forgotten.setdefault(owner_id, set())
+        gone.add(deployment_id)
+        if gone >= self.workloads(owner_id):
+            for workload in self._forgotten.pop(owner_id):
+                self._of_processes.pop(workload, None)
+            del self._state.of(TOPOLOGY)[owner_id]
 
     def abandon_staged(self) -> None:
         """Forgets a snapshot whose end never came: the stream broke."""
@@ -293,6 +326,10 @@ class DesiredState:
         if kind is None:
             return Change(message.version)
         key = str(getattr(getattr(message, event), kind.key))
+        if kind == TOPOLOGY:
+            self._forgotten.pop(key, None)
+            for workload in [one for one in self._of_processes if split_workload(one)[0] == key]:
+                del self._of_processes[workload]
         if event == kind.removed:
             state.of(kind).pop(key, None)
         elif unsupported:
@@ -315,6 +352,7 @@ class DesiredState:
             was, now = ({key: getattr(one, kind.put) for key, one in items.items()} for items in (before, after))
             changed[kind] = frozenset(key for key in was.keys() | now.keys() if was.get(key) != now.get(key))
         self._state, self._staged = new, None
+        self._of_processes.clear()
         self.is_complete = True
         self.is_confirmed = self.is_confirmed or from_api
         self.is_partial = self.is_partial and not from_api

@@ -40,6 +40,62 @@ def test_what_was_stopped_is_forgotten_once_it_is_gone() -> None:
     assert state.deployment_ids() == {"dep_a", "dep_b"}
 
 
+def with_worker(deployment_id: str, version: int = 1) -> Message:
+    """A topology with a worker."""
+    made = topology(deployment_id, version=version)
+    made.topology.settings.processes.values.add(name="worker", replicas=2).command.values.append("work")
+    return made
+
+
+def test_processes_are_workloads_of_their_deployment() -> None:
+    """Promise: each has a topology of its own that follows the deployment's, and is routed as that is."""
+    state = state_of(begin(), with_worker("dep_a"), topology("dep_b"), route("a.x", "dep_a"), end())
+    assert state.deployment_ids() == {"dep_a", "dep_a.worker", "dep_b"}
+    assert state.workloads("dep_a") == {"dep_a", "dep_a.worker"}
+    assert state.workloads("dep_c") == frozenset()
+    derived = state.topology("dep_a.worker")
+    assert derived is not None
+    assert (derived.deployment_id, derived.settings.replicas) == ("dep_a.worker", 2)
+    assert state.topology("dep_a.worker") is derived
+    assert state.is_routed("dep_a.worker")
+    assert not state.is_routed("dep_b.worker")
+    assert state.topology("dep_b.worker") is None
+    changed = with_worker("dep_a", 2)
+    changed.topology.processes_stopped = True
+    change = state.apply(changed)
+    assert change is not None
+    assert change.deployments == {"dep_a"}
+    derived = state.topology("dep_a.worker")
+    assert derived is not None
+    assert (derived.stopped, state.is_stopped("dep_a.worker")) == (True, False)
+    state.apply(pb.WatchDesiredStateResponse(version=3, topology_removed=pb.TopologyRemoved(deployment_id="dep_a")))
+    assert state.topology("dep_a.worker") is None
+    assert state.is_stopped("dep_a.worker")
+
+
+def test_what_was_stopped_is_forgotten_once_all_of_it_is_gone() -> None:
+    """Promise: while an instance of web or of a process is there, what redacts its last lines is known."""
+    stopped = with_worker("dep_a", 2)
+    stopped.topology.stopped = True
+    for order in (("dep_a", "dep_a.worker"), ("dep_a.worker", "dep_a")):
+        state = state_of(begin(), with_worker("dep_a"), end(), stopped)
+        state.forget_stopped(order[0])
+        state.forget_stopped(order[0])
+        assert state.topology("dep_a") is not None
+        assert state.topology("dep_a.worker") is not None
+        state.forget_stopped(order[1])
+        assert state.deployment_ids() == frozenset()
+    state = state_of(begin(), with_worker("dep_a"), end(), stopped)
+    state.forget_stopped("dep_a")
+    again = with_worker("dep_a", 3)
+    state.apply(again)  # it runs again, and stops again
+    later = with_worker("dep_a", 4)
+    later.topology.stopped = True
+    state.apply(later)
+    state.forget_stopped("dep_a.worker")
+    assert state.topology("dep_a") is not None
+
+
 def test_a_new_snapshot_names_what_went_came_and_changed() -> None:
     # Promise: only the deployments that differ are worked on.
     state = state_of(begin(), topology("dep_a"), topology("dep_b"), topology("dep_c"), end())

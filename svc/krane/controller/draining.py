@@ -49,10 +49,14 @@ class Draining:
 
 
 class InstanceDrains:
-    """When instances may end that left the ingress while others of their deployment serve on."""
+    """When instances may end that left the ingress while others of their deployment serve on.
 
-    def __init__(self, deps: KraneDeps) -> None:
+    `has_requests` False: they are of a process, which was never in the ingress: at once.
+    """
+
+    def __init__(self, deps: KraneDeps, *, has_requests: bool = True) -> None:
         self._deps = deps
+        self._has_requests = has_requests
         self._since: dict[str, float] = {}
 
     def left_s(self, name: str, address: str) -> float:
@@ -60,7 +64,7 @@ class InstanceDrains:
 
         While Envoy may send requests to the address, the time does not begin.
         """
-        if not address:
+        if not (address and self._has_requests):
             return 0.0
         held = self._deps.ingress.held_addresses()
         if held is None or address in held:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from pkg.desired.processes import split_workload
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import deployment_pb2
 from svc.krane.controller.probes import ProbeResult
@@ -267,9 +268,11 @@ class Instance:
         """The verdict as the api wants it."""
         state, reason = self.verdict()
         seen = self.seen
+        owner_id, process = split_workload(self.deployment_id)
         report = pb.InstanceReport(
             instance_id=self.name,
-            deployment_id=self.deployment_id,
+            deployment_id=owner_id,
+            process=process,
             replica=self.replica,
             state=state,
             reason=reason[:MAX_REASON_CHARS],

@@ -33,5 +33,7 @@ KINDS = (TOPOLOGY, ROUTE, CERTIFICATE, CHALLENGE, JOB)
 
 # What this krane registers: the kinds, and what it understands beside them (pkg.desired.capabilities).
 CAPABILITIES = (
-    frozenset(kind.capability for kind in KINDS) | SERVED | {capabilities.APP_PROTOCOL, capabilities.APP_RESTART}
+    frozenset(kind.capability for kind in KINDS)
+    | SERVED
+    | {capabilities.APP_PROTOCOL, capabilities.APP_RESTART, capabilities.APP_PROCESSES}
 )

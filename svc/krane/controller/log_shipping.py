@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import grpc.aio
 
+from pkg.desired.processes import split_workload
 from pkg.observability.logging import fields
 from pkg.output.redact import Redactor
 from pkg.output.variables import secret_values
@@ -155,7 +156,7 @@ class LogShipping:
                 continue
             chunks = follower.due(MAX_BATCH_BYTES) if follower.head is not None else []
             batch = request.batches.add(
-                deployment_id=follower.deployment_id,
+                deployment_id=split_workload(follower.deployment_id)[0],
                 instance_id=follower.instance_id,
                 source_id=follower.source_id,
                 resume=chunks[-1].resume if chunks else "",

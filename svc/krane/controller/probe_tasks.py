@@ -5,12 +5,15 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from pkg.observability.logging import fields
+from svc.krane.controller import uptime
 from svc.krane.controller.instance import Instance
 from svc.krane.controller.probes import ProbeResult, Schedule, Target, probe
 from svc.krane.controller.protocol_check import ProtocolCheck
 from svc.krane.controller.topology import HealthRule
 
 log = logging.getLogger(__name__)
+
+CONFIRM_UP_S = 60.0  # nothing changes until it ends
 
 OnRefused = Callable[[tuple[str, ...]], Awaitable[None]]
 _Subject = tuple[tuple[str, int, str], HealthRule]
@@ -19,8 +22,9 @@ _Subject = tuple[tuple[str, int, str], HealthRule]
 class ProbeTasks:
     """Starts, keeps and ends the tasks. `hosts` returns the Host headers that the next probe may send."""
 
-    def __init__(self, hosts: Callable[[], tuple[str, ...]]) -> None:
+    def __init__(self, hosts: Callable[[], tuple[str, ...]], monotonic: Callable[[], float]) -> None:
         self._hosts = hosts
+        self._monotonic = monotonic
         self._tasks: dict[int, tuple[_Subject, asyncio.Task[None]]] = {}
 
     def keep(
@@ -61,6 +65,9 @@ class ProbeTasks:
         on_result: Callable[[ProbeResult], None],
         on_refused: OnRefused,
     ) -> None:
+        if rule.stays_up_s:
+            await self._stay_up(instance, rule.stays_up_s, on_result)
+            return
         schedule = Schedule(rule.interval_s)
         protocol_check = ProtocolCheck(rule)
         preferred = ""
@@ -86,3 +93,13 @@ class ProbeTasks:
             except Exception:  # a task that ends by itself would keep the last verdict for ever
                 log.exception("a probe result could not be taken", extra=fields(instance_id=instance.name))
             await asyncio.sleep(schedule.next_s(instance.was_healthy, result))
+
+    async def _stay_up(self, instance: Instance, needed_s: float, on_result: Callable[[ProbeResult], None]) -> None:
+        """In place of probes, of what has no port: its end, or another start, cancels this."""
+        while not instance.failure:
+            up_s = self._monotonic() - instance.running_since
+            try:
+                on_result(uptime.result(up_s, needed_s))
+            except Exception:
+                log.exception("an uptime could not be taken", extra=fields(instance_id=instance.name))
+            await asyncio.sleep(uptime.left_s(up_s, needed_s) or CONFIRM_UP_S)

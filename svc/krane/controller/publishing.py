@@ -2,6 +2,7 @@
 
 import asyncio
 
+from pkg.desired.processes import split_workload
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from svc.krane.controller.deps import KraneDeps
 from svc.krane.controller.endpoints import KnownEndpoint
@@ -26,6 +27,7 @@ class Publisher:
         observed: asyncio.Event,
     ) -> None:
         self._deployment_id = deployment_id
+        self._owner_id, self._process = split_workload(deployment_id)
         self._deps = deps
         self._start_timings = start_timings
         self._instances = instances
@@ -51,7 +53,8 @@ class Publisher:
         reporter.put(
             pb.InstanceReport(
                 instance_id=name,
-                deployment_id=self._deployment_id,
+                deployment_id=self._owner_id,
+                process=self._process,
                 replica=replica,
                 state=STOPPED,
                 observed_at=reporter.now(),
@@ -59,8 +62,11 @@ class Publisher:
         )
 
     def endpoints(self, port: int) -> None:
-        """Passes the endpoints to the ingress, once all instances were observed: a part would count as all."""
-        if not self._observed.is_set():
+        """Passes the endpoints to the ingress, once all instances were observed: a part would count as all.
+
+        A process has none.
+        """
+        if self._process or not self._observed.is_set():
             return
         endpoints = [
             KnownEndpoint(

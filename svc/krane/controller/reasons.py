@@ -6,6 +6,7 @@ from svc.krane.controller.instance import exit_reason, is_signal
 from svc.krane.runtime.port import NotExecuted, Observation
 
 MAX_COMMAND_CHARS = 120
+PROCESS_ENDED = "process.ended"  # a process ended, in whatever way, before it had stayed up long enough
 
 
 def start_failure(seen: Observation, output: Sequence[str], not_executed: NotExecuted | None) -> str:
@@ -24,11 +25,13 @@ def start_failure(seen: Observation, output: Sequence[str], not_executed: NotExe
     return reason
 
 
-def start_failure_code(seen: Observation, not_executed: NotExecuted | None) -> str:
-    """The same for programs: whether the command is at fault, or the app."""
+def start_failure_code(seen: Observation, not_executed: NotExecuted | None, *, is_process: bool = False) -> str:
+    """The same for programs: whether the command is at fault, or the app. `is_process`: it has no routes."""
     if not_executed is not None:
         is_absent = "no such file" in not_executed.cause.lower()
         return "instance.command_not_found" if is_absent else "instance.command_denied"
+    if is_process:
+        return PROCESS_ENDED
     return "instance.command_ended" if seen.exit_code == 0 else "instance.failed"
 
 

@@ -1,9 +1,10 @@
-"""One reconciler per deployment, and what requests their passes: the feed, the runtime's events, a resync."""
+"""One reconciler per deployment and process, and what requests their passes: the feed, events, a resync."""
 
 import asyncio
 import logging
 from collections import Counter
 
+from pkg.desired.processes import split_workload
 from pkg.errors import SealiftError
 from pkg.observability.logging import fields
 from sealift.ctrl.v1 import deployment_pb2
@@ -33,7 +34,9 @@ class Reconciler:
     def apply(self, change: Change) -> None:
         """Requests a pass of what changed; a new snapshot also looks for what is not in it."""
         for deployment_id in change.deployments:
-            self._of(deployment_id).request(changed=True)
+            known = {one for one in self._deployments if split_workload(one)[0] == deployment_id}
+            for workload in {deployment_id} | known | self._deps.desired.workloads(deployment_id):
+                self._of(workload).request(changed=True)
         is_confirmed = self._deps.desired.is_confirmed
         if change.snapshot or is_confirmed != self._was_confirmed:
             self._was_confirmed = is_confirmed

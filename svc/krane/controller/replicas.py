@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 
+from pkg.desired.processes import split_workload
 from pkg.errors import FailedPrecondition, Unavailable
 from pkg.observability.logging import fields
 from sealift.ctrl.v1 import cluster_pb2 as pb
@@ -55,14 +56,14 @@ class ReplicaReconciler:
         self._publisher = publisher
         self._requeue = requeue
         self._on_observed = on_observed
-        self._probing = ProbeTasks(lambda: deps.desired.probe_hosts(deployment_id))
+        self._probing = ProbeTasks(lambda: deps.desired.probe_hosts(deployment_id), deps.monotonic)
         self._ports = PortSearches(deps.runtime)
         self._replacements = Retries(*deps.retry_s)
         self._restarts = Retries(*RESTART_RETRY_S)
         self._has_served = False
         self._replaced: int | None = None
         self.output = AppOutput(deps.runtime)
-        self.drains = InstanceDrains(deps)
+        self.drains = InstanceDrains(deps, has_requests=not split_workload(deployment_id)[1])
 
     async def reconcile(
         self, instance: Instance, spec: DeploymentSpec, rule: HealthRule, topology: pb.Topology
@@ -175,7 +176,7 @@ class ReplicaReconciler:
         output, not_executed = await self.output.read(instance.name, asked_path(rule))
         if seen is not None and seen.status is InstanceStatus.EXITED:
             instance.failure = start_failure(seen, output, not_executed)
-            instance.failure_code = start_failure_code(seen, not_executed)
+            instance.failure_code = start_failure_code(seen, not_executed, is_process=rule.stays_up_s > 0)
         instance.log_tail = app_output.shown(output)
 
     async def _tend(self, instance: Instance, spec: DeploymentSpec, rule: HealthRule) -> Result:

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from pkg.desired.processes import split_workload, workload_id
 from pkg.desired.protocol import AppProtocol
 from pkg.desired.scaling import DEFAULT_TARGET_CPU_PERCENT, ReplicaBounds
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import common_pb2
+from svc.krane.controller.uptime import HEALTHY_AFTER_S
 from svc.krane.runtime.port import DeploymentSpec
 
 # The api sends complete settings; these stand in for a field that an older api does not know (common.proto).
@@ -29,6 +31,7 @@ class HealthRule:
         is_port_set: somebody wrote it down.
         is_port_adopted: it was recorded for the deployment, which sets none.
         protocol: what the app speaks.
+        stays_up_s: of a process, which has no port: it is healthy once it has been up for so long; 0: it is probed.
     """
 
     path: str
@@ -39,6 +42,29 @@ class HealthRule:
     timeout_s: float
     start_timeout_s: float
     protocol: AppProtocol = AppProtocol.HTTP1
+    stays_up_s: float = 0.0
+
+
+def process_topology(topology: pb.Topology, process: str) -> pb.Topology | None:
+    """What a process of the deployment should have, as the topology of its workload; None: there is no such process."""
+    found = next((one for one in topology.settings.processes.values if one.name == process), None)
+    if found is None:
+        return None
+    made = pb.Topology()
+    made.CopyFrom(topology)
+    made.deployment_id = workload_id(topology.deployment_id, process)
+    made.adopted_port = 0
+    made.stopped = topology.stopped or topology.processes_stopped or found.replicas == 0
+    settings = made.settings
+    for name in ("port", "health_check", "protocol", "min_replicas", "max_replicas", "target_cpu_percent", "processes"):
+        settings.ClearField(name)
+    settings.command.CopyFrom(found.command)
+    settings.replicas = found.replicas
+    settings.cpu_millicores = found.cpu_millicores or settings.cpu_millicores
+    settings.memory_mib = found.memory_mib or settings.memory_mib
+    settings.disk_mib = found.disk_mib or settings.disk_mib
+    made.settings.health_check.start_timeout_s = topology.settings.health_check.start_timeout_s
+    return made
 
 
 def health_rule(topology: pb.Topology) -> HealthRule:
@@ -53,6 +79,7 @@ def health_rule(topology: pb.Topology) -> HealthRule:
         timeout_s=(check.timeout_ms or DEFAULT_TIMEOUT_MS) / 1000,
         start_timeout_s=float(check.start_timeout_s or DEFAULT_START_TIMEOUT_S),
         protocol=app_protocol(topology),
+        stays_up_s=HEALTHY_AFTER_S if split_workload(topology.deployment_id)[1] else 0.0,
     )
 
 
@@ -79,6 +106,7 @@ def replica_bounds(topology: pb.Topology) -> ReplicaBounds | None:
 def deployment_spec(topology: pb.Topology, live: str = "") -> DeploymentSpec:
     """What its instances are made from; no replicas while it is stopped. `live`: in its environment, "" for none."""
     settings = topology.settings
+    is_process = bool(split_workload(topology.deployment_id)[1])
     return DeploymentSpec(
         deployment_id=topology.deployment_id,
         workspace_id=topology.workspace_id,
@@ -88,7 +116,7 @@ def deployment_spec(topology: pb.Topology, live: str = "") -> DeploymentSpec:
         image_ref=topology.image_ref,
         cpu_millicores=settings.cpu_millicores or DEFAULT_CPU_MILLICORES,
         memory_mib=settings.memory_mib or DEFAULT_MEMORY_MIB,
-        port=settings.port or DEFAULT_PORT,
+        port=0 if is_process else settings.port or DEFAULT_PORT,
         command=tuple(settings.command.values),
         variables=dict(topology.variables),
         public_url=topology.public_url,

@@ -4,7 +4,8 @@ from pkg.desired.protocol import AppProtocol
 from pkg.desired.scaling import ReplicaBounds
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import common_pb2
-from svc.krane.controller.topology import deployment_spec, health_rule
+from svc.krane.controller.topology import deployment_spec, health_rule, process_topology
+from svc.krane.controller.uptime import HEALTHY_AFTER_S
 
 
 def complete() -> pb.Topology:
@@ -60,6 +61,7 @@ def test_every_field_is_used() -> None:
         "plain_variables",
         "must_pull",
         "restart_generation",
+        "processes_stopped",
     }
 
 
@@ -75,7 +77,7 @@ def test_bounds() -> None:
     assert deployment_spec(topology).bounds == ReplicaBounds(3, 9, 55)
     settings = set(common_pb2.RuntimeSettings.DESCRIPTOR.fields_by_name)
     assert settings == {field.name for field, _ in complete().settings.ListFields()} | {
-        "min_replicas", "max_replicas", "target_cpu_percent", "release_command", "release_timeout_s"
+        "min_replicas", "max_replicas", "target_cpu_percent", "release_command", "release_timeout_s", "processes"
     }  # fmt: skip
 
 
@@ -136,3 +138,57 @@ def test_variables_do_not_show_in_repr() -> None:
     topology = complete()
     topology.variables["TOKEN"] = "hunter2"
     assert "hunter2" not in repr(deployment_spec(topology))
+
+
+def with_worker() -> pb.Topology:
+    """A complete topology, between bounds, with a worker."""
+    topology = complete()
+    topology.settings.min_replicas, topology.settings.max_replicas = 3, 9
+    command = common_pb2.StringList(values=["work", "hard"])
+    topology.settings.processes.values.add(name="worker", command=command, replicas=2, memory_mib=64)
+    return topology
+
+
+def test_a_process_is_like_web_without_what_serves_requests() -> None:
+    """Promise: the same image, variables and place; its own command, number and resources; no port, probe or bounds."""
+    topology = with_worker()
+    derived = process_topology(topology, "worker")
+    assert derived is not None
+    web, worker = deployment_spec(topology, "dep_live"), deployment_spec(derived, "dep_live")
+    assert (worker.deployment_id, worker.owner_id, worker.process) == ("dep_a.worker", "dep_a", "worker")
+    assert (web.owner_id, web.process) == ("dep_a", "")
+    assert (worker.command, worker.replicas, worker.port, worker.bounds) == (("work", "hard"), 2, 0, None)
+    assert (worker.memory_mib, worker.cpu_millicores, worker.disk_mib) == (64, 250, 2048)
+    for field in ("image_ref", "variables", "must_pull", "public_url", "workspace_id", "restart_generation"):
+        assert getattr(worker, field) == getattr(web, field), field
+    rule = health_rule(derived)
+    assert (rule.stays_up_s, rule.path, rule.start_timeout_s) == (HEALTHY_AFTER_S, "", 9)
+    assert health_rule(topology).stays_up_s == 0
+    assert rule.protocol is AppProtocol.HTTP1
+    assert process_topology(topology, "clock") is None
+
+
+def test_when_a_process_is_to_run() -> None:
+    """Promise: with its deployment, unless the deployment's processes are stopped or its number is 0."""
+    topology = with_worker()
+
+    def replicas() -> int:
+        derived = process_topology(topology, "worker")
+        assert derived is not None
+        return deployment_spec(derived).replicas
+
+    assert replicas() == 2
+    topology.processes_stopped = True
+    assert (replicas(), deployment_spec(topology).replicas) == (0, 3)
+    topology.processes_stopped = False
+    topology.settings.processes.values[0].replicas = 0
+    assert replicas() == 0
+    topology.settings.processes.values[0].replicas = 1
+    topology.stopped = True
+    assert replicas() == 0
+
+
+def test_web_is_as_it_was() -> None:
+    """Promise: an upgrade of krane replaces no instance: the revision of web is what it was before."""
+    before = deployment_spec(complete())
+    assert before.revision == deployment_spec(with_worker()).revision == "1-fc89836147e4e49a2577eb3407f1fc24"

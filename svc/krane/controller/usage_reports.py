@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from pkg.desired.processes import split_workload
 from pkg.errors import SealiftError
 from pkg.observability.logging import fields
 from sealift.ctrl.v1 import usage_pb2 as pb
@@ -109,7 +110,7 @@ class UsageReports:
 
 def _report(source: str, series: Series) -> pb.UsageReport:
     return pb.UsageReport(
-        deployment_id=series.deployment_id,
+        deployment_id=split_workload(series.deployment_id)[0],
         instance_id=series.instance_id,
         source_id=source,
         began_at=series.began_at,

@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 
 from pkg.desired.jobs import job_name
+from pkg.desired.processes import process_of_instance, workload_id
 from pkg.desired.scaling import ReplicaBounds
 from pkg.errors import FailedPrecondition, Unavailable
 from pkg.ids import new_id
@@ -158,6 +159,36 @@ class RuntimeContract:
         assert await ask(seen, spec) == 200
         ports = await rig.runtime.candidate_ports(seen)
         assert ports.listening is None or any(port == spec.port for _, port in ports.listening)
+
+    async def test_a_process_runs_beside_the_web_instances(self, rig: RuntimeRig) -> None:
+        """Promise: a process of a deployment has instances of its own, by name, and ends without the web instances."""
+        spec = rig.spec()
+        web = await running(rig.runtime, spec)
+        process = replace(spec, deployment_id=workload_id(spec.deployment_id, "worker-2"), port=0)
+        ended = replace(process, variables={ENDED_AT_ONCE: "3"})
+        await rig.runtime.apply(ended, 0, None, is_live=False)
+        seen = await until_status(rig.runtime, ended, InstanceStatus.EXITED)
+        assert (seen.name, seen.deployment_id, seen.exit_code) == (
+            f"{instance_name(spec.deployment_id, 0)[:-2]}-worker-2-0",
+            process.deployment_id,
+            3,
+        )
+        assert process_of_instance(seen.name) == "worker-2"
+        assert "as told" in (await rig.runtime.output(seen.name)).text
+        for workload, names in ((spec.deployment_id, [web.name]), (process.deployment_id, [seen.name])):
+            assert [ref.name for ref in await rig.runtime.list_instances(workload)] == names
+        listed = {ref.name: ref.deployment_id for ref in await rig.runtime.list_instances()}
+        assert listed == {web.name: spec.deployment_id, seen.name: process.deployment_id}
+        await rig.runtime.delete(process.deployment_id, seen.name, grace_s=GRACE_S)
+
+        async def gone() -> bool | None:
+            return True if not await rig.runtime.list_instances(process.deployment_id) else None
+
+        await eventually(gone)
+        still = await rig.runtime.observe(spec.deployment_id, 0)
+        assert still is not None
+        assert (still.uid, still.status) == (web.uid, InstanceStatus.RUNNING)
+        assert await ask(still, spec) == 200
 
     async def test_to_apply_again_changes_nothing(self, rig: RuntimeRig) -> None:
         """Promise: applying is idempotent, also after an answer that was lost: there is one instance, the first one."""

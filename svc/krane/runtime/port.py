@@ -4,6 +4,9 @@ The controller says what should run and judges what it sees; a runtime makes it 
 engine, Pods of a cluster) and says what there is. Every method is idempotent and may be called for different replicas
 at the same time; the controller serialises the calls for one replica. All raise `Unavailable` while the runtime is
 away. `svc.krane.runtime.contract` holds the tests of this port.
+
+Each process of a deployment (pkg.desired.processes) is run as a deployment of its own beside its web instances. Every
+`deployment_id` here is the id of such a workload: "dep_06b7..." or "dep_06b7....worker".
 """
 
 import hashlib
@@ -12,8 +15,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from pkg.desired.processes import split_workload, workload_label
 from pkg.desired.scaling import ReplicaBounds
-from pkg.ids import dns_label
 from pkg.images import StoredImage
 
 NOT_STARTED = "instance.not_started"  # the code of a refusal that may pass
@@ -42,6 +45,8 @@ class DeploymentSpec:
     """All that the instances of one deployment are made from.
 
     Attributes:
+        deployment_id: Of the workload, see above; `owner_id` is that of the deployment.
+        port: Handed to the app as $PORT; 0: it is a process, and gets none.
         replicas: How many instances there should be, numbered from 0; with `bounds` at least, see `wanted_replicas`.
         image_ref: "engine:sha256:..." for an image of this very runtime, else a reference to pull when absent.
         must_pull: A user named the image: it runs once it was pulled for this deployment, although the runtime may have
@@ -75,6 +80,16 @@ class DeploymentSpec:
     bounds: ReplicaBounds | None = None
     replaces: str = ""
     restart_generation: int = 0
+
+    @property
+    def owner_id(self) -> str:
+        """The id of the deployment, also of a process's."""
+        return split_workload(self.deployment_id)[0]
+
+    @property
+    def process(self) -> str:
+        """The process; "" for web."""
+        return split_workload(self.deployment_id)[1]
 
     @property
     def revision(self) -> str:
@@ -498,5 +513,8 @@ class Runtime(Protocol):
 
 
 def instance_name(deployment_id: str, replica: int) -> str:
-    """The instance's id in reports: "dep-06b7...-0". Deterministic: a second creation meets the first one."""
-    return f"{dns_label(deployment_id)}-{replica}"
+    """The instance's id in reports: "dep-06b7...-0", of a process "dep-06b7...-worker-0".
+
+    Deterministic: a second creation meets the first one.
+    """
+    return f"{workload_label(deployment_id)}-{replica}"

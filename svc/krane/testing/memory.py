@@ -112,7 +112,8 @@ class Machine:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             writer.close()
 
-        server.listener = await asyncio.start_server(serve, server.seen.address, server.spec.port)
+        if server.spec.port:
+            server.listener = await asyncio.start_server(serve, server.seen.address, server.spec.port)
         self.tell(server, EventKind.CHANGED)
 
     async def end(self, server: Server, exit_code: int, *, is_by_hand: bool = False) -> None:

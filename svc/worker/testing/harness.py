@@ -152,12 +152,12 @@ class WorkerHarness:
             await self.dispatch(SWITCH, operation_id)
         return operation_id
 
-    async def scale(self, replicas: int, *, dispatch: bool = True) -> str:
+    async def scale(self, replicas: int, process: str = "", *, dispatch: bool = True) -> str:
         """Records another number of instances and dispatches it; the operation's id."""
         environment = await self.environment()
         operation_id = await self.deps.db.write(
             lambda connection: intents.record_scale(
-                connection, environment=environment, replicas=replicas, traceparent="", now=now_ms()
+                connection, environment=environment, replicas=replicas, process=process, traceparent="", now=now_ms()
             )
         )
         if dispatch:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from pkg.clock import now_ms
 from pkg.db import Database
 from pkg.deployments import queries as deployments
+from pkg.desired.processes import workload_id
 from pkg.errors import Unavailable
 from pkg.feed import queries as desired
 from pkg.images import ImageRef
@@ -36,6 +37,7 @@ class RegionBehavior:
     Attributes:
         by_default: how instances turn out.
         of: by deployment id; wins.
+        of_process: by process; wins over both.
         applies: whether its ingress takes changes.
         refuses: hostnames that its ingress refuses.
         notifies: whether workflows are notified of its reports; False: every notification is lost.
@@ -45,6 +47,7 @@ class RegionBehavior:
 
     by_default: How = "healthy"
     of: dict[str, How] = field(default_factory=dict)
+    of_process: dict[str, How] = field(default_factory=dict)
     applies: bool = True
     refuses: set[str] = field(default_factory=set)
     notifies: bool = True
@@ -130,7 +133,7 @@ class FakeRegion:
         return ended
 
     def _run_instances(self, connection: Connection) -> set[str]:
-        changed, surplus = set(), set[tuple[str, int]]()
+        changed, surplus = set(), set[tuple[str, str, int]]()
         topologies = {t.deployment_id: t for t in regions.topologies_in(connection, self.name)}
         for deployment_id, topology in topologies.items():
             deployment = deployments.get(connection, deployment_id)
@@ -138,24 +141,30 @@ class FakeRegion:
             how = self.behavior.of.get(deployment_id, self.behavior.by_default)
             if how == "silent":
                 continue
-            known = {i.replica: i for i in regions.instances_of(connection, deployment_id) if i.region == self.name}
-            wanted, made_for = current_settings(connection, deployment).replicas, deployment.restart_generation
-            surplus |= {(deployment_id, replica) for replica in known if replica >= wanted}
-            for replica in range(wanted):
-                seen = self._instance(deployment_id, replica, topology.image_ref, how)
+            found = [i for i in regions.instances_of(connection, deployment_id) if i.region == self.name]
+            known = {(i.process, i.replica): i for i in found}
+            settings, made_for = current_settings(connection, deployment), deployment.restart_generation
+            numbers = {"": settings.replicas}
+            if not deployment.processes_stopped:
+                numbers |= {process.name: process.replicas for process in settings.processes}
+            surplus |= {(deployment_id, *key) for key in known if key[1] >= numbers.get(key[0], 0)}
+            for process, replica in ((name, number) for name in numbers for number in range(numbers[name])):
+                state = self.behavior.of_process.get(process, how)
+                seen = self._instance(deployment_id, replica, topology.image_ref, state, process)
                 seen = replace(seen, restart_generation=made_for)
-                before = known.get(replica)
-                if before is None or (before.state, before.restart_generation) != (how, made_for):
+                before = known.get((process, replica))
+                if before is None or (before.state, before.restart_generation) != (state, made_for):
                     regions.report(connection, seen, now_ms())
                     changed.add(deployment_id)
-        listed = [(d, i.replica) for d in topologies for i in regions.instances_of(connection, d)]
+        listed = [(d, i.process, i.replica) for d in topologies for i in regions.instances_of(connection, d)]
         listed = [key for key in listed if key not in surplus]
         return changed | set(regions.keep_only(connection, self.name, listed, now_ms()))
 
-    def _instance(self, deployment_id: str, replica: int, image_ref: str, how: How) -> InstanceRow:
+    def _instance(self, deployment_id: str, replica: int, image_ref: str, how: How, process: str = "") -> InstanceRow:
         ref = ImageRef.parse(image_ref)
         healthy = InstanceRow(
-            region=self.name, deployment_id=deployment_id, replica=replica, instance_id=f"{deployment_id}-{replica}",
+            region=self.name, deployment_id=deployment_id, replica=replica, process=process,
+            instance_id=f"{workload_id(deployment_id, process)}-{replica}",
             state=how, reason="", exit_code=None, log_tail_json=[], last_probe="GET / answered 200",
             image_id=ref.digest if ref.is_on_engine else "sha256:pulled",
             restarts=0, port_notice="", observed_at=now_ms(),

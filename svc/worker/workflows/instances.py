@@ -14,6 +14,7 @@ from pkg.deployments.status import RunState
 from pkg.images import ImageRef, portability
 from pkg.operations import queries as operations
 from pkg.output.excerpt import excerpt
+from pkg.regions import processes
 from pkg.regions import queries as regions
 from pkg.regions.deployment_health import NO_ADDRESS, NO_CAPACITY, NO_DISK, reported_health, shortage_code
 from pkg.regions.health import DeploymentHealth, Health, InstanceState
@@ -53,7 +54,8 @@ def obstacle(image_ref: str, among: Sequence[Region]) -> str:
 
 
 def put(connection: Connection, deployment: Deployment, image_ref: str, names: list[str], now: int) -> None:
-    """Records that these regions are to run the deployment. Idempotent."""
+    """Records that these regions are to run the deployment, with its processes. Idempotent."""
+    processes.start(connection, deployment.id, now)
     for name in names:
         regions.place(connection, deployment_id=deployment.id, region=name, image_ref=image_ref, stopped=False, now=now)
     deployments.set_run_state(connection, deployment.id, RunState.STARTING, now)

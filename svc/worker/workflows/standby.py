@@ -5,6 +5,7 @@ from sqlalchemy import Connection
 
 from pkg.deployments import queries as deployments
 from pkg.deployments.status import RunState
+from pkg.regions import processes
 from pkg.routes import queries as routes
 from pkg.workflows.objects import ROUTING_RETIRE
 from sealift.workflow.v1.workflow_pb2 import RetireRequest
@@ -27,10 +28,14 @@ def displace(connection: Connection, environment_id: str, *, ready_id: str, sinc
     `since`, when the intent was recorded. For the others a delayed call exists already; one more for each deploy would
     make Restate hold a call for every pair of warm deployments.
 
-    `ready_id` has just become ready, or was switched to: it stays running even without a shared hostname. Idempotent.
+    `ready_id` has just become ready, or was switched to: it stays running even without a shared hostname. Processes
+    beside web go on of nothing but what is live. Idempotent.
     """
     found = []
+    live_id = routes.live_deployment_id(connection, environment_id)
     for deployment in deployments.warm_in_environment(connection, environment_id):
+        if deployment.id != live_id:
+            processes.stop(connection, deployment.id, now)
         if routes.sticky_hostnames(connection, deployment.id):
             continue
         is_new = deployment.id == ready_id

@@ -193,13 +193,13 @@ class ClusterServicer:
         now = self._deps.clock()
         queries.note_report(connection, region, now)
         seen = [
-            with_port(connection, row, found.get((row.deployment_id, row.replica), 0), now)
+            row if row.process else with_port(connection, row, found.get((row.deployment_id, row.replica), 0), now)
             for row in seen
             if row.deployment_id in known
         ]
         touched = {row.deployment_id for row in seen if queries.report(connection, row, now)}
         if request.complete:
-            listed = [(row.deployment_id, row.replica) for row in seen]
+            listed = [(row.deployment_id, row.process, row.replica) for row in seen]
             touched |= set(queries.keep_only(connection, region, listed, now))
         return workflows.awaiting_instances(connection, touched, now)
 

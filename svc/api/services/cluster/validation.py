@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pkg.desired.processes import name_problem
 from pkg.errors import InvalidArgument
 from pkg.ids import is_id
 from pkg.images import ImageRef, StoredImage
@@ -138,11 +139,11 @@ def instances(region: str, reports: Sequence[pb.InstanceReport]) -> list[Instanc
 
 
 def found_ports(reports: Sequence[pb.InstanceReport]) -> dict[tuple[str, int], int]:
-    """Where instances were found to answer: (deployment id, replica) -> port."""
+    """Where web instances were found to answer: (deployment id, replica) -> port."""
     return {
         (report.deployment_id, report.replica): check_range(f"instances[{number}].port", report.port, 1, MAX_PORT)
         for number, report in enumerate(reports)
-        if report.port
+        if report.port and not report.process
     }
 
 
@@ -184,7 +185,14 @@ def _instance(region: str, report: pb.InstanceReport, field: str) -> InstanceRow
         scaling_notice=clean(report.scaling_notice)[:MAX_REASON_CHARS],
         restart_generation=report.restart_generation,
         started_at=max(0, report.started_at),
+        process=_process(f"{field}.process", report.process),
     )
+
+
+def _process(field: str, name: str) -> str:
+    if name and (problem := name_problem(name)):
+        raise InvalidArgument(field, problem)
+    return name
 
 
 def _exit(seen: deployment_pb2.InstanceExit) -> dict[str, Any]:

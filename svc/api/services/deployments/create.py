@@ -108,7 +108,7 @@ def create(
     if hidden := sorted(parameters.variables.keys() & variables.keys()):
         notice = f"set in the environment, which wins over the deployment's own: {', '.join(hidden)}"
         queries.add_notice(connection, deployment_id, notice, now)
-    if notice := scaled_notice(environment, parameters.settings_override):
+    for notice in scaled_notices(environment, parameters.settings_override):
         queries.add_notice(connection, deployment_id, notice, now)
     superseded = [d for d in (queries.get(connection, i) for i in superseded_ids) if d is not None]
     for older in superseded:
@@ -119,6 +119,20 @@ def create(
         key.keep(connection, project.id, deployment_id, now)
     recorded = lookup.deployment(connection, call.workspace_id, deployment_id)
     return Created(view(connection, recorded, now), is_new=True, superseded=tuple(superseded))
+
+
+def scaled_notices(environment: Environment, override: SettingsOverride) -> list[str]:
+    """Which numbers of instances that a deploy asks for do not count, and why."""
+    found = [scaled_notice(environment, override)]
+    for process in override.get("processes") or ():
+        name, replicas = process["name"], process.get("replicas")
+        scaled_to = environment.process_replicas_json.get(name)
+        if None not in (replicas, scaled_to) and replicas != scaled_to:
+            found.append(
+                f"replicas = {replicas} of process {name} does not count: the environment was scaled to {scaled_to}. "
+                f"`sealift scale {name}={replicas}` changes that"
+            )
+    return [notice for notice in found if notice]
 
 
 def scaled_notice(environment: Environment, override: SettingsOverride) -> str:

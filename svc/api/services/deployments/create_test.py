@@ -413,7 +413,7 @@ def test_views_cover_the_row() -> None:
     }  # fmt: skip
     renamed = {
         "id": "deployment_id", "git_json": "git_commit", "settings_json": "settings", "notices_json": "notices",
-        "last_output_json": "last_output",
+        "last_output_json": "last_output", "processes_stopped": "processes",
         "error_code": "error", "error_message": "error", "error_step": "error",
     }  # fmt: skip
     shown = set(pb.Deployment.DESCRIPTOR.fields_by_name)

@@ -48,6 +48,7 @@ def render(view: View, ingress: Ingress) -> pb.Deployment:
     """The whole deployment."""
     row = view.deployment
     snapshot = from_json(row.settings_json)
+    scaled = snapshot.scaled(view.scaled_to, view.processes_scaled_to)
     error = None
     if row.error_code is not None:
         error = common_pb2.Problem(code=row.error_code, message=row.error_message or "", step=row.error_step or "")
@@ -85,7 +86,15 @@ def render(view: View, ingress: Ingress) -> pb.Deployment:
         port=snapshot.port or view.adopted_port,
         port_is_adopted=snapshot.port is None and view.adopted_port > 0,
         last_output=row.last_output_json,
-        replicas=snapshot.scaled(view.scaled_to).replicas,
+        replicas=scaled.replicas,
+        processes=[
+            pb.ProcessState(
+                name=one.name,
+                replicas=0 if row.processes_stopped else one.replicas,
+                is_stopped=row.processes_stopped,
+            )
+            for one in scaled.processes
+        ],
         deletion_id=row.deletion_id or "",
     )
 
@@ -118,6 +127,7 @@ def _instance(row: InstanceRow, silence: Silence | None) -> pb.Instance:
         instance_id=row.instance_id,
         region=row.region,
         replica=row.replica,
+        process=row.process,
         state=INSTANCE_STATES[InstanceState(row.state)],
         reason=row.reason,
         observed_at=row.observed_at,

@@ -1,7 +1,7 @@
 """Deployments with all that is shown of them, read in a handful of statements however many they are."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
@@ -26,6 +26,7 @@ class View:
     Attributes:
         silences: of regions, by name.
         scaled_to: how many instances the environment was scaled to; None: it never was.
+        processes_scaled_to: the same by process, of those that were scaled.
     """
 
     deployment: Deployment
@@ -39,6 +40,7 @@ class View:
     adopted_port: int
     silences: Mapping[str, Silence]
     scaled_to: int | None = None
+    processes_scaled_to: Mapping[str, int] = field(default_factory=dict)
 
 
 def views(connection: Connection, found: Sequence[Deployment], now: int) -> list[View]:
@@ -50,6 +52,7 @@ def views(connection: Connection, found: Sequence[Deployment], now: int) -> list
     running = regions.instances_by_deployment(connection, ids)
     slugs = environments.slugs(connection, environment_ids)
     scaled = environments.replicas(connection, environment_ids)
+    processes_scaled = environments.process_replicas(connection, environment_ids)
     silent = silences(regions.every(connection), now)
     adopted = ports.adopted_by(connection, ids)
     live = {environment_id: routes.live_deployment_id(connection, environment_id) for environment_id in environment_ids}
@@ -70,6 +73,7 @@ def views(connection: Connection, found: Sequence[Deployment], now: int) -> list
             adopted_port=adopted.get(d.id, 0),
             silences=silent,
             scaled_to=scaled.get(d.environment_id),
+            processes_scaled_to=processes_scaled.get(d.environment_id, {}),
         )
         for d in found
     ]

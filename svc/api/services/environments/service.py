@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from pkg import intents
 from pkg.deletions.gates import check_not_deleting
 from pkg.deployments.settings import combined, from_json
+from pkg.desired.processes import MAX_PROCESS_REPLICAS, name_problem
 from pkg.environments import queries
 from pkg.environments.model import Environment, EnvironmentKind
 from pkg.errors import AlreadyExists, InvalidArgument, ResourceExhausted
@@ -21,7 +22,7 @@ from pkg.secrets import AssociatedData
 from sealift.ctrl.v1 import environment_pb2 as pb
 from svc.api.deps import ApiDeps
 from svc.api.requests import lookup, operations, settings
-from svc.api.requests.checks import check_id
+from svc.api.requests.checks import check_id, check_range
 from svc.api.requests.idempotency import key_of
 from svc.api.requests.mutation import Change, mutate
 from svc.api.rpc import Call
@@ -121,14 +122,24 @@ class EnvironmentServicer:
     async def Scale(self, request: pb.ScaleRequest, call: Call) -> pb.ScaleResponse:
         """Another number of instances for every deployment of the environment, from now on; watch the operation."""
         check_id("environment_id", "env", request.environment_id)
-        replicas = check_replicas("replicas", request.replicas)
+        if request.process:
+            replicas = check_range("replicas", request.replicas, 0, MAX_PROCESS_REPLICAS)
+            if problem := name_problem(request.process):
+                raise InvalidArgument("process", problem)
+        else:
+            replicas = check_replicas("replicas", request.replicas)
 
         def environment_of(connection: Connection) -> Environment:
             return lookup.environment(connection, call.workspace_id, request.environment_id)
 
         def scale(connection: Connection, environment: Environment, now: int) -> str:
             return intents.record_scale(
-                connection, environment=environment, replicas=replicas, traceparent=call.traceparent, now=now
+                connection,
+                environment=environment,
+                replicas=replicas,
+                process=request.process,
+                traceparent=call.traceparent,
+                now=now,
             )
 
         operation, already = await operations.record(
@@ -223,6 +234,7 @@ def _render(
         is_rolled_back=environment.is_rolled_back,
         is_stopped=is_stopped,
         replicas=environment.replicas,
+        process_replicas=environment.process_replicas_json,
         created_at=environment.created_at,
         updated_at=environment.updated_at,
         deletion_id=environment.deletion_id or "",

@@ -11,6 +11,7 @@ from pkg.access import AccessFigures, Answers
 from pkg.access.latency import percentile_us
 from pkg.deployments import queries as deployments
 from pkg.deployments.queries import Place
+from pkg.desired.processes import WEB, process_of_instance
 from pkg.environments import queries as environments
 from pkg.errors import NotFound
 from pkg.regions import queries as regions
@@ -215,10 +216,20 @@ def _rendered_usage(
             for one in ranked[:MAX_DEPLOYMENTS]
         ],
         instances=[] if now is None else [_instance_usage(one, now) for one in instances[:MAX_INSTANCES]],
+        processes=_by_process({key: one for key, one in found.instances.items() if key[0] in figures}),
         total=_usage(sum(figures.values(), start=UsageFigures())),
         left_out=max(0, len(ranked) - MAX_DEPLOYMENTS),
         notices=usage.notices(instances, is_live=bool(asked.live)),
     )
+
+
+def _by_process(found: Mapping[tuple[str, str], usage.InstanceRead]) -> list[usage_pb2.ProcessUsage]:
+    """The figures of instances by process; `found` by deployment and name."""
+    figures: dict[str, UsageFigures] = {}
+    for (_, instance_id), one in found.items():
+        process = process_of_instance(instance_id)
+        figures[process] = figures.get(process, UsageFigures()) + one.figures
+    return [usage_pb2.ProcessUsage(process=one or WEB, usage=_usage(used)) for one, used in sorted(figures.items())]
 
 
 def _instance_usage(one: usage.InstanceRead, now: int) -> usage_pb2.InstanceUsage:
@@ -227,6 +238,7 @@ def _instance_usage(one: usage.InstanceRead, now: int) -> usage_pb2.InstanceUsag
         deployment_id=newest.deployment_id,
         instance_id=newest.instance_id,
         region=newest.region,
+        process=process_of_instance(newest.instance_id),
         usage=_usage(one.figures),
         now=_usage_now(newest) if now - newest.measured_at <= usage.NOW_MS else None,
     )

@@ -80,6 +80,12 @@ async def test_what_is_reported_counts_once(
     assert (found.instances[0].now.cpu_millicores, found.instances[0].now.memory_bytes) == (500, 1 << 30)
     assert found.notices == [f"unknown: disk traffic of 2 of 2 instances in region {REGION}"]
     assert list((await usage(api, project)).instances) == []
+    assert [(one.process, one.usage) for one in found.processes] == [("web", found.total)]
+    worker = used(made.deployment_id, now, 4, source_id="c3", instance_id="dep-a-worker-0")
+    await report(api, worker)
+    found = await usage(api, project, instances=True)
+    assert [(one.process, one.usage.vcpu_s) for one in found.processes] == [("web", 360), ("worker", 120)]
+    assert [one.process for one in found.instances] == ["", "", "worker"]
 
 
 async def test_what_was_used_before_is_not_counted(

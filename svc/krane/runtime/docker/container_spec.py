@@ -9,6 +9,7 @@ from pkg.docker.labels import (
     LABEL_DEPLOYMENT,
     LABEL_ENVIRONMENT,
     LABEL_INSTALLATION,
+    LABEL_PROCESS,
     LABEL_PROJECT,
     LABEL_REGION,
     LABEL_REPLICA,
@@ -49,9 +50,11 @@ class Identity:
 def instance_labels(spec: DeploymentSpec, replica: int, identity: Identity) -> dict[str, str]:
     """Every label of an instance's container."""
     restart = {LABEL_RESTART: str(spec.restart_generation)} if spec.restart_generation else {}
+    process = {LABEL_PROCESS: spec.process} if spec.process else {}
     return {
         **identity.labels(),
         **restart,
+        **process,
         LABEL_WORKSPACE: spec.workspace_id,
         LABEL_PROJECT: spec.project_id,
         LABEL_ENVIRONMENT: spec.environment_id,
@@ -73,8 +76,8 @@ def environment(spec: DeploymentSpec, identity: Identity) -> list[str]:
     """The container's environment. What the platform says wins over the user's variables."""
     merged = {
         **spec.variables,
-        "PORT": str(spec.port),
-        "SEALIFT_DEPLOYMENT_ID": spec.deployment_id,
+        **({"SEALIFT_PROCESS": spec.process} if spec.process else {"PORT": str(spec.port)}),
+        "SEALIFT_DEPLOYMENT_ID": spec.owner_id,
         "SEALIFT_ENVIRONMENT_ID": spec.environment_id,
         "SEALIFT_REGION": identity.region,
         **_address(spec.public_url),

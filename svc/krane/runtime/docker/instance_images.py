@@ -52,23 +52,25 @@ class InstanceImages:
         if self._pulls.is_done(spec.image_ref, spec.deployment_id):
             known: str | None = await self._pulled(ref)
         else:
-            known = self._known.get(spec.deployment_id) or await self._of_a_sibling(spec.deployment_id)
+            known = self._known.get(spec.owner_id) or await self._of_a_sibling(spec)
         if known is None:
             raise self._pulls.require(spec.image_ref, spec.deployment_id)
-        self._remember(spec.deployment_id, known)
+        self._remember(spec.owner_id, known)
         return known
 
     def missing(self, spec: DeploymentSpec, region: str) -> PendingError | SealiftError:
         """The error of an instance whose image, as `resolve` has named it, is not on the engine; may start a pull."""
-        self._known.pop(spec.deployment_id, None)
+        self._known.pop(spec.owner_id, None)
         ref = ImageRef.parse(spec.image_ref)
         if ref.is_on_engine or is_build_image(familiar_name(ref)):  # no registry has those of builds on an engine
             return pull_failures.image_missing(spec.image_ref, region)
         return self._pulls.require(spec.image_ref, spec.deployment_id)
 
-    async def _of_a_sibling(self, deployment_id: str) -> str | None:
+    async def _of_a_sibling(self, spec: DeploymentSpec) -> str | None:
         """The image of another instance of the deployment, also of one that an earlier krane has made."""
-        found = await self._containers.find(deployment_id)
+        found = await self._containers.find(spec.deployment_id)
+        if spec.process:
+            found += await self._containers.find(spec.owner_id)
         return next((str(raw["ImageID"]) for raw in found if raw.get("ImageID")), None)
 
     async def _pulled(self, ref: ImageRef) -> str:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pkg.desired.processes import workload_label
 from pkg.ids import dns_label
 
 FIELD_MANAGER = "sealift-krane"
@@ -14,7 +15,8 @@ LABEL_REGION = "sealift.dev/region"
 LABEL_WORKSPACE = "sealift.dev/workspace"
 LABEL_PROJECT = "sealift.dev/project"
 LABEL_ENVIRONMENT = "sealift.dev/environment"
-LABEL_DEPLOYMENT = "sealift.dev/deployment"
+LABEL_DEPLOYMENT = "sealift.dev/deployment"  # of a process, its workload: selectors must tell them apart
+LABEL_PROCESS = "sealift.dev/process"
 LABEL_JOB = "sealift.dev/job"  # of what is no instance: without LABEL_DEPLOYMENT
 LABEL_JOB_KIND = "sealift.dev/job-kind"
 RELEASE, RUN = "release", "run"
@@ -63,7 +65,7 @@ class Identity:
 
 def set_name(deployment_id: str) -> str:
     """Of a deployment's StatefulSet: its Pods are then called as the instances are."""
-    return dns_label(deployment_id)
+    return workload_label(deployment_id)
 
 
 def ordinal(pod_name: str) -> int:

@@ -85,6 +85,7 @@ def labels_of(spec: DeploymentSpec, identity: Identity) -> dict[str, str]:
         names.LABEL_PROJECT: spec.project_id,
         names.LABEL_ENVIRONMENT: spec.environment_id,
         names.LABEL_DEPLOYMENT: spec.deployment_id,
+        **({names.LABEL_PROCESS: spec.process} if spec.process else {}),
     }
 
 
@@ -176,7 +177,7 @@ def headless_service(spec: DeploymentSpec, identity: Identity, owner: Mapping[st
         "spec": {
             "clusterIP": "None",
             "selector": selector(spec, identity),
-            "ports": [{"name": "http", "port": spec.port, "protocol": "TCP"}],
+            **({"ports": [{"name": "http", "port": spec.port, "protocol": "TCP"}]} if spec.port else {}),
         },
     })  # fmt: skip
 
@@ -236,7 +237,7 @@ def stateful_set(
         template["metadata"]["annotations"][names.ANNOTATION_RESTART] = str(spec.restart_generation)
     if is_autoscaled:
         template["metadata"]["annotations"][names.ANNOTATION_AUTOSCALED] = "true"
-    if is_autoscaled or spec.replicas > 1:
+    if is_autoscaled or (spec.replicas > 1 and not spec.process):
         _delay_stop(template["spec"], has_sleep_hook=has_sleep_hook)
     body: dict[str, Any] = {
         "serviceName": names.set_name(spec.deployment_id),
@@ -352,7 +353,7 @@ def _container(
         "imagePullPolicy": "IfNotPresent" if "@" in image or not spec.must_pull else "Always",
         "env": [{"name": name, "value": literal(value)} for name, value in sorted(_platform(spec, identity).items())],
         "envFrom": [{"secretRef": {"name": variables_name(spec.deployment_id, spec.revision)}}],
-        "ports": [{"name": "http", "containerPort": spec.port, "protocol": "TCP"}],
+        **({"ports": [{"name": "http", "containerPort": spec.port, "protocol": "TCP"}]} if spec.port else {}),
         "resources": {"limits": limits, "requests": requests},
         "terminationMessagePolicy": "FallbackToLogsOnError",  # the last lines outlive a node that can't be asked
         "securityContext": security,
@@ -367,8 +368,8 @@ def _container(
 def _platform(spec: DeploymentSpec, identity: Identity) -> dict[str, str]:
     """What wins over the user's variables."""
     said = {
-        "PORT": str(spec.port),
-        "SEALIFT_DEPLOYMENT_ID": spec.deployment_id,
+        **({"SEALIFT_PROCESS": spec.process} if spec.process else {"PORT": str(spec.port)}),
+        "SEALIFT_DEPLOYMENT_ID": spec.owner_id,
         "SEALIFT_ENVIRONMENT_ID": spec.environment_id,
         "SEALIFT_REGION": identity.region,
     }

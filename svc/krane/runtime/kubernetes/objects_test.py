@@ -203,3 +203,28 @@ def test_names_fit() -> None:
     assert len(whole.namespace("ws_" + "0" * 26)) <= 63
     one, other = Identity("inst_1", "local").namespace("ws_1"), Identity("inst_1", "eu").namespace("ws_1")
     assert len({one, other, Identity("inst_2", "local").namespace("ws_1")}) == 3
+
+
+def test_a_process_is_a_stateful_set_of_its_own() -> None:
+    """Promise: no selector of web finds Pods of a process, or the other way round; it has no port and no hook."""
+    process = replace(SPEC, deployment_id="dep_1.worker", port=0, command=("work",))
+    made = workload(process)
+    assert made["metadata"]["name"] == "dep-1-worker"
+    pod = made["spec"]["template"]
+    labels = pod["metadata"]["labels"]
+    assert (labels["sealift.dev/deployment"], labels["sealift.dev/process"]) == ("dep_1.worker", "worker")
+    web = workload()
+    for one, other in ((made, web), (web, made)):
+        wanted = one["spec"]["selector"]["matchLabels"]
+        found = other["spec"]["template"]["metadata"]["labels"]
+        assert not wanted.items() <= found.items()
+        assert wanted.items() <= one["spec"]["template"]["metadata"]["labels"].items()
+    assert "sealift.dev/process" not in web["spec"]["template"]["metadata"]["labels"]
+    (app,) = pod["spec"]["containers"]
+    assert "ports" not in app
+    assert "lifecycle" not in app
+    env = {one["name"]: one["value"] for one in app["env"]}
+    assert (env["SEALIFT_PROCESS"], env["SEALIFT_DEPLOYMENT_ID"], "PORT" in env) == ("worker", "dep_1", False)
+    assert "SEALIFT_PROCESS" not in {one["name"] for one in container()["env"]}
+    assert "ports" not in data(objects.headless_service(process, OWN, OWNER))["spec"]
+    assert data(objects.variables(process, OWN, OWNER))["metadata"]["name"].startswith("dep-1-worker-")

@@ -196,7 +196,8 @@ class Workloads:
         replicas: int | None,
         old_revisions: Collection[str] = (),
     ) -> Resource:
-        image = _image_of(known, spec) or await self._images.pinned(spec.image_ref)
+        web = self._cache.stateful_set(spec.owner_id) if spec.process else None
+        image = _image_of(known, spec) or _image_of(web, spec) or await self._images.pinned(spec.image_ref)
         facts = await self._images.facts(image) if known is None else None
         is_non_root = facts.is_non_root if facts is not None else _is_non_root(known)
         return objects.stateful_set(

@@ -11,6 +11,7 @@ from pkg.deployments.status import RunState, Status
 from pkg.environments import queries as environments
 from pkg.operations import queries as operations
 from pkg.operations.model import OperationKind, OperationStatus
+from pkg.regions import processes
 from pkg.routes import moves
 from pkg.routes import queries as routes
 from pkg.routes.rules import Intent
@@ -57,6 +58,7 @@ async def assign_routes(deps: WorkerDeps, deployment_id: str, operation_id: str)
         else:
             deployments.set_run_state(connection, deployment.id, RunState.RUNNING, now)
             if done.taken:
+                processes.start(connection, deployment.id, now)
                 environments.set_rolled_back(connection, environment.id, intent is Intent.ROLLBACK, now)
         return RoutesAssigned(
             version=done.version,
@@ -124,12 +126,17 @@ async def undo_routes(deps: WorkerDeps, deployment_id: str, operation_id: str) -
         done = moves.undo(connection, deployment_id=deployment_id, seq=seq, now=now)
         for route in filter(None, (routes.get(connection, hostname) for hostname in done.hostnames)):
             deployments.set_run_state(connection, route.deployment_id, RunState.RUNNING, now)
+        live_id = routes.live_deployment_id(connection, deployment.environment_id)
+        if live_id is not None:
+            processes.start(connection, live_id, now)
         if done.version:
             environment_id = deployment.environment_id
             is_rolled_back = moves.is_live_by_rollback(connection, environment_id)
             environments.set_rolled_back(connection, environment_id, is_rolled_back, now)
         if operation is not None and not routes.sticky_hostnames(connection, deployment_id):
             deployments.set_run_state(connection, deployment_id, RunState.STANDBY, now)
+        if operation is not None and deployment_id != live_id:
+            processes.stop(connection, deployment_id, now)
         return RoutesUndone(version=done.version, hostnames=list(done.hostnames), removed=list(done.removed))
 
     return await deps.db.write(write)

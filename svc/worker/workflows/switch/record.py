@@ -1,5 +1,7 @@
 """The operation's row: what the workflow reads first, and the outcomes that it writes last."""
 
+from collections.abc import Sequence
+
 import msgspec
 from restate import TerminalError
 from sqlalchemy import Connection
@@ -21,7 +23,7 @@ from svc.worker.workflows.standby import Displaced, displace, retire_later
 class SwitchInput(msgspec.Struct, frozen=True, kw_only=True):
     """What the workflow needs of its rows.
 
-    `is_cold`: the target's instances must be started first.
+    `is_cold`: the target's instances must be started first. `starts_processes`: it is warm, its processes are stopped.
     """
 
     code_version: int
@@ -34,6 +36,7 @@ class SwitchInput(msgspec.Struct, frozen=True, kw_only=True):
     deployment_id: str
     is_cold: bool
     traceparent: str
+    starts_processes: bool = False
 
 
 async def begin(deps: WorkerDeps, operation_id: str, code_version: int) -> SwitchInput:
@@ -63,6 +66,7 @@ async def begin(deps: WorkerDeps, operation_id: str, code_version: int) -> Switc
             deployment_id=target.id,
             is_cold=not target.run_state.is_warm,
             traceparent=operation.traceparent,
+            starts_processes=operation.kind.moves_routes and target.run_state.is_warm and target.processes_stopped,
         )
 
     return await deps.db.write(write)
@@ -78,6 +82,7 @@ def _check(
                 None if live_id is None else deployments.get(connection, live_id),
                 environment_slug=environment.slug,
                 is_stopped=bool(routes.stopped_environments(connection, [environment.id])),
+                process=operation.process,
             )
         elif operation.kind is OperationKind.RESTART:
             gates.check_restart(target)
@@ -112,20 +117,20 @@ class Completion(msgspec.Struct, frozen=True):
     unrouted: list[Displaced]
 
 
-async def complete(journal: Journal, switch: SwitchInput) -> None:
-    """Ends the operation as done; what it displaced stays on standby for a while."""
-    done = await journal.step("done", write_done, switch.operation_id)
+async def complete(journal: Journal, switch: SwitchInput, notices: Sequence[str] = ()) -> None:
+    """Ends the operation as done, with notices; what it displaced stays on standby for a while."""
+    done = await journal.step("done", write_done, switch.operation_id, list(notices))
     retire_later(journal, switch.environment_id, done.unrouted, done.now)
 
 
-async def write_done(deps: WorkerDeps, operation_id: str) -> Completion:
+async def write_done(deps: WorkerDeps, operation_id: str, notices: Sequence[str] = ()) -> Completion:
     """Ends it, and puts on standby what lost its shared hostnames. Idempotent."""
 
     def write(connection: Connection) -> Completion:
         now = deps.clock()
         operation = operations.get(connection, operation_id)
         assert operation is not None
-        operations.end(connection, operation_id, OperationStatus.DONE, now)
+        operations.end(connection, operation_id, OperationStatus.DONE, now, notices=tuple(notices))
         if not operation.kind.moves_routes:
             return Completion(now, [])
         displaced = displace(

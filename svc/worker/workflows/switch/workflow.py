@@ -13,12 +13,13 @@ from svc.worker.handlers import check_code, declared, resolves
 from svc.worker.journal import Journal
 from svc.worker.workflows.compensation import Compensations, WorkflowExit
 from svc.worker.workflows.switch.instances import start_target, stop_target
+from svc.worker.workflows.switch.processes import start_processes, wait_for_processes
 from svc.worker.workflows.switch.record import SwitchInput, begin, complete, end, note_abort
 from svc.worker.workflows.switch.rolling import roll
 from svc.worker.workflows.switch.routes import take_routes, wait_until_applied
 from svc.worker.workflows.waiting import APPLIED, INSTANCES
 
-CODE_VERSION = 3  # one more whenever a step is added, removed, renamed or moved
+CODE_VERSION = 4  # one more whenever a step is added, removed, renamed or moved
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class Switch:
                 return await self._switch(ctx, journal, switch)
 
     async def _switch(self, ctx: WorkflowContext, journal: Journal, switch: SwitchInput) -> SwitchResult:
-        undo = Compensations()
+        undo, notices = Compensations(), list[str]()
         try:
             kind = OperationKind(switch.kind)
             if kind.is_stop:
@@ -53,9 +54,13 @@ class Switch:
             else:
                 if switch.is_cold:
                     await start_target(ctx, journal, switch, undo)
+                elif switch.starts_processes:
+                    await start_processes(journal, switch, undo)
                 moved = await take_routes(journal, switch, undo)
                 await wait_until_applied(ctx, journal, switch, moved)
-            await complete(journal, switch)
+                if switch.starts_processes:
+                    notices = await wait_for_processes(ctx, journal, switch)
+            await complete(journal, switch, notices)
             return SwitchResult(operation_id=switch.operation_id, status="done")
         except WorkflowExit:
             pass  # the reason is noted in the row
