@@ -12,6 +12,7 @@ from pkg.telemetry.sqlite import schema
 from pkg.telemetry.sqlite.damage import is_damage, locked, set_aside
 
 T = TypeVar("T")
+DELETED_AT_ONCE = 5000
 
 
 class ThreadConnection:
@@ -31,6 +32,30 @@ class ThreadConnection:
             Unavailable: `telemetry.unavailable`.
         """
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._call, fn)
+
+    async def execute(self, statement: str, values: Sequence[int | str]) -> int:
+        """Runs one statement that changes rows, in a transaction; how many rows."""
+
+        def change(connection: sqlite3.Connection) -> int:
+            with schema.transaction(connection):
+                return connection.execute(statement, values).rowcount
+
+        return await self.run(change)
+
+    async def delete_in_batches(self, statement: str, values: Sequence[int | str]) -> int:
+        """Runs a DELETE with a LIMIT, its last parameter, until nothing is left to delete; how many rows that were.
+
+        Each batch of DELETED_AT_ONCE rows is a transaction: others write in between.
+        """
+        total = 0
+        while count := await self.execute(statement, (*values, DELETED_AT_ONCE)):
+            total += count
+        return total
+
+    async def shrink(self) -> None:
+        """Gives the space of deleted rows back to the file system."""
+        # execute() would take one step of this statement, which is one page
+        await self.run(lambda connection: connection.executescript("PRAGMA incremental_vacuum"))
 
     def _call(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         try:

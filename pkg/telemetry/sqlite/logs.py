@@ -24,8 +24,6 @@ from pkg.telemetry.port import MAX_READ
 from pkg.telemetry.sqlite import schema
 from pkg.telemetry.sqlite.connection import ReaderPool, ThreadConnection
 
-DELETED_AT_ONCE = 5000
-
 _SELECT_HEAD = "SELECT seq FROM log_sources WHERE deployment_id = ? AND source_id = ?"
 _INSERT_LINE = f"INSERT OR IGNORE INTO log_lines VALUES ({', '.join('?' * len(LINE_COLUMNS))})"  # noqa: S608
 _UPSERT_SOURCE = f"""
@@ -88,7 +86,7 @@ class SqliteLogs:
 
     async def delete(self, deployment_id: str) -> None:
         """See `LogTelemetry.delete`."""
-        await self._writer.run(lambda connection: _execute(connection, _DELETE_SOURCES, (deployment_id,)))
+        await self._writer.execute(_DELETE_SOURCES, (deployment_id,))
         await self._delete_lines(deployment_id, _END_OF_TIME)
 
     async def delete_before(self, at: int) -> None:
@@ -96,7 +94,7 @@ class SqliteLogs:
         found = await self._readers.next().run(lambda connection: connection.execute(_SELECT_DEPLOYMENTS).fetchall())
         for (deployment_id,) in found:
             await self._delete_lines(deployment_id, at)
-        await self._writer.run(lambda connection: _execute(connection, _DELETE_OLD_SOURCES, (at,)))
+        await self._writer.execute(_DELETE_OLD_SOURCES, (at,))
 
     async def _read(self, statement: str, deployment_id: str, limit: int, **values: int | str) -> list[AppLine]:
         if not 1 <= limit <= MAX_READ:
@@ -108,12 +106,10 @@ class SqliteLogs:
         return [app_line_of(LineRow(*row)) for row in rows]
 
     async def _delete_lines(self, deployment_id: str, before: int) -> bool:
-        values, has_deleted = (deployment_id, before, DELETED_AT_ONCE), False
-        while await self._writer.run(lambda connection: _execute(connection, _DELETE_LINES, values)):
-            has_deleted = True  # one transaction each: others write in between
-        if has_deleted:
-            await self._writer.run(lambda connection: connection.executescript("PRAGMA incremental_vacuum"))
-        return has_deleted
+        deleted = await self._writer.delete_in_batches(_DELETE_LINES, (deployment_id, before))
+        if deleted:
+            await self._writer.shrink()
+        return deleted > 0
 
 
 def _append(connection: sqlite3.Connection, batches: Sequence[SourceLines]) -> None:
@@ -125,8 +121,3 @@ def _append(connection: sqlite3.Connection, batches: Sequence[SourceLines]) -> N
             rows = line_rows_of(batch)
             connection.executemany(_INSERT_LINE, [each for each in rows if each.seq > head])
             connection.execute(_UPSERT_SOURCE, row)
-
-
-def _execute(connection: sqlite3.Connection, statement: str, values: tuple[int | str, ...]) -> int:
-    with schema.transaction(connection):
-        return connection.execute(statement, values).rowcount

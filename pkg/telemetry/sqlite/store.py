@@ -22,7 +22,6 @@ from pkg.telemetry.sqlite.usage import SqliteUsage
 READERS = 2
 # `PRAGMA data_version` shows one connection that another one, of any process, has committed. It costs microseconds.
 POLL_S = 0.02
-DELETED_AT_ONCE = 5000
 
 
 class SqliteTelemetry:
@@ -93,8 +92,7 @@ class SqliteBuilds:
         old = await self._writer.run(lambda connection: connection.execute(schema.SELECT_OLD, (at,)).fetchall())
         for (build_id,) in old:  # one transaction each: appends of running builds get in between
             await self.delete(build_id)
-        # execute() would take one step of this statement, which is one page
-        await self._writer.run(lambda connection: connection.executescript("PRAGMA incremental_vacuum"))
+        await self._writer.shrink()
         return len(old)
 
 
@@ -137,16 +135,12 @@ class SqliteAccess:
 
     async def delete(self, project_id: str, deployment_id: str = "") -> None:
         """See `AccessTelemetry.delete`."""
-        values = (project_id, deployment_id, deployment_id, DELETED_AT_ONCE)
-        while await self._writer.run(lambda connection: _delete_access(connection, schema.DELETE_ACCESS_OF, values)):
-            pass  # one transaction each: others write in between
+        await self._writer.delete_in_batches(schema.DELETE_ACCESS_OF, (project_id, deployment_id, deployment_id))
 
     async def delete_before(self, step_s: int, at: int) -> None:
         """See `AccessTelemetry.delete_before`."""
-        values = (step_s, at, DELETED_AT_ONCE)
-        while await self._writer.run(lambda connection: _delete_access(connection, schema.DELETE_ACCESS, values)):
-            pass  # one transaction each: others write in between
-        await self._writer.run(lambda connection: connection.executescript("PRAGMA incremental_vacuum"))
+        await self._writer.delete_in_batches(schema.DELETE_ACCESS, (step_s, at))
+        await self._writer.shrink()
 
 
 def _version(connection: sqlite3.Connection) -> int:
@@ -171,8 +165,3 @@ def _delete(connection: sqlite3.Connection, build_id: str) -> None:
 def _store_access(connection: sqlite3.Connection, records: Sequence[AccessRecord]) -> None:
     with schema.transaction(connection):
         connection.executemany(schema.UPSERT_ACCESS, [access_row_of(record) for record in records])
-
-
-def _delete_access(connection: sqlite3.Connection, statement: str, values: tuple[int | str, ...]) -> int:
-    with schema.transaction(connection):
-        return connection.execute(statement, values).rowcount

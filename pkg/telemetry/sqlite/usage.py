@@ -16,8 +16,6 @@ from pkg.telemetry.usage_sql import (
     usage_row_of,
 )
 
-DELETED_AT_ONCE = 5000
-
 _KEY = ", ".join(USAGE_KEY)
 _UPSERT = f"""
 INSERT INTO usage_figures VALUES ({", ".join("?" * len(USAGE_COLUMNS))})
@@ -68,23 +66,14 @@ class SqliteUsage:
 
     async def delete(self, project_id: str, deployment_id: str = "") -> None:
         """See `UsageTelemetry.delete`."""
-        await self._delete(_DELETE_OF, (project_id, deployment_id, deployment_id, DELETED_AT_ONCE))
+        await self._writer.delete_in_batches(_DELETE_OF, (project_id, deployment_id, deployment_id))
 
     async def delete_before(self, step_s: int, at: int) -> None:
         """See `UsageTelemetry.delete_before`."""
-        await self._delete(_DELETE_OLD, (step_s, at, DELETED_AT_ONCE))
-        await self._writer.run(lambda connection: connection.executescript("PRAGMA incremental_vacuum"))
-
-    async def _delete(self, statement: str, values: tuple[int | str, ...]) -> None:
-        while await self._writer.run(lambda connection: _execute(connection, statement, values)):
-            pass  # one transaction each: others write in between
+        await self._writer.delete_in_batches(_DELETE_OLD, (step_s, at))
+        await self._writer.shrink()
 
 
 def _store(connection: sqlite3.Connection, records: Sequence[UsageRecord]) -> None:
     with schema.transaction(connection):
         connection.executemany(_UPSERT, [usage_row_of(record) for record in records])
-
-
-def _execute(connection: sqlite3.Connection, statement: str, values: tuple[int | str, ...]) -> int:
-    with schema.transaction(connection):
-        return connection.execute(statement, values).rowcount

@@ -8,6 +8,7 @@ from sealift.cli.buildplan import go, node, python, static
 from sealift.cli.buildplan.commands import beside_web, given_start, kind_of
 from sealift.cli.buildplan.files import AppFiles
 from sealift.cli.buildplan.model import AppKind, BuildPlan, NoStart, Settings
+from sealift.cli.buildplan.node_packages import LOCKS
 from sealift.client.errors import InputError
 
 _FINDERS: dict[AppKind, Callable[[AppFiles, Settings], BuildPlan | NoStart | None]] = {
@@ -31,6 +32,11 @@ _OTHER_LANGUAGES = {
 _MANIFESTS = frozenset({
     "requirements.txt", "pyproject.toml", "Pipfile", "package.json", "go.mod", "index.html",
 })  # fmt: skip
+# Files that say which packages are installed: one of them decides.
+_PACKAGE_FILES = {
+    AppKind.PYTHON: ("uv.lock", "poetry.lock", "Pipfile.lock", "requirements.txt"),
+    AppKind.NODE: tuple(LOCKS),
+}
 MAX_LISTED_FOLDERS = 3
 MAX_SEARCHED_FOLDERS = 20
 
@@ -45,7 +51,16 @@ def candidates(files: AppFiles, settings: Settings) -> list[BuildPlan]:
     if not plans:
         raise _nothing(files, settings, unclear)
     processes, notes = beside_web(files)
-    return [replace(plan, notes=(*plan.notes, *notes), processes=processes) for plan in plans]
+    return [replace(plan, notes=(*plan.notes, *_not_read(files, plan), *notes), processes=processes) for plan in plans]
+
+
+def _not_read(files: AppFiles, plan: BuildPlan) -> list[str]:
+    """A note of the package files that others than the one that decides have left: their packages are not installed."""
+    others = [path for path in _PACKAGE_FILES.get(plan.kind, ()) if path in files and path != plan.because]
+    if not others:
+        return []
+    are = "are" if len(others) > 1 else "is"
+    return [f"packages are installed by {plan.because}: {' and '.join(others)} {are} not read"]
 
 
 def _find(files: AppFiles, settings: Settings) -> tuple[list[BuildPlan], list[NoStart]]:

@@ -82,6 +82,32 @@ def test_processes_that_are_not_started() -> None:
     )
 
 
+def test_package_files_that_are_not_read() -> None:
+    """Promise: with those of several package managers, the one that decides is named, and those that do not.
+
+    https://github.com/heroku/heroku-buildpack-python/issues/1691
+    """
+    python = {"main.py": "", "pyproject.toml": '[project]\nname = "a"\ndependencies = []', "uv.lock": ""}
+    assert plan(python).notes == ()
+    found = plan({**python, "poetry.lock": "", "requirements.txt": "flask"})
+    assert found.notes == ("packages are installed by uv.lock: poetry.lock and requirements.txt are not read",)
+    node = {"package.json": '{"scripts": {"start": "node a.js"}}', "pnpm-lock.yaml": ""}
+    assert plan(node).notes == ()
+    assert plan({**node, "yarn.lock": ""}).notes == ("packages are installed by pnpm-lock.yaml: yarn.lock is not read",)
+
+
+def test_a_static_site_with_a_build_script() -> None:
+    """Promise: where files are served that a script may have to make first, that is said.
+
+    https://github.com/coollabsio/coolify/issues/2083
+    """
+    files = {"public/index.html": "", "package.json": '{"scripts": {"build": "node build.js"}}', "build.js": ""}
+    found = plan(files)
+    assert found.kind is AppKind.STATIC
+    assert found.notes == ("the build script of package.json is not run: the files are served as they are",)
+    assert plan({"public/index.html": ""}).notes == ()
+
+
 def test_a_given_command() -> None:
     """Promise: [run] command takes the place of a start command that is not found."""
     found = plan({"requirements.txt": "x", "lib/x.py": ""}, command=("python", "-m", "lib.x"))

@@ -11,7 +11,7 @@ from sealift.cli.buildplan.files import AppFiles, table, text_at
 DEFAULT_VERSION = "22"
 KNOWN_VERSIONS = ("24", "20", "18", "16", "23", "21", "14")
 _NAMED_LTS = {"hydrogen": "18", "iron": "20", "jod": "22", "krypton": "24"}
-_LOCKS = {
+LOCKS = {
     "pnpm-lock.yaml": "pnpm", "yarn.lock": "yarn", "package-lock.json": "npm", "npm-shrinkwrap.json": "npm",
     "bun.lock": "bun", "bun.lockb": "bun",
 }  # fmt: skip
@@ -63,8 +63,8 @@ def uses_bun(package: Mapping[str, Any]) -> bool:
 def manager_of(files: AppFiles, package: Mapping[str, Any]) -> PackageManager:
     """The manager by the field packageManager, else by the lock file, else npm."""
     named = _MANAGER.match(text_at(package, "packageManager"))
-    lock = next((path for path in _LOCKS if path in files and (not named or _LOCKS[path] == named[1])), "")
-    name = named[1] if named else _LOCKS.get(lock, "npm")
+    lock = next((path for path in LOCKS if path in files and (not named or LOCKS[path] == named[1])), "")
+    name = named[1] if named else LOCKS.get(lock, "npm")
     version = named[2] if named else ""
     source = lock or ("packageManager of package.json" if named else "package.json")
     home = dockerfile.HOME
@@ -131,7 +131,7 @@ def files_to_install(files: AppFiles, package: Mapping[str, Any]) -> list[str]:
     )
     if may_need_any or local or "workspaces" in package or "packages:" in files.text("pnpm-workspace.yaml"):
         return []
-    return ["package.json", *(path for path in (*_LOCKS, *_CONFIGURATION) if path in files)]
+    return ["package.json", *(path for path in (*LOCKS, *_CONFIGURATION) if path in files)]
 
 
 def folders_to_install(files: AppFiles) -> list[str]:

@@ -1,7 +1,7 @@
 """The plan of a site of files, and the web server for one."""
 
 from sealift.cli.buildplan import dockerfile
-from sealift.cli.buildplan.files import AppFiles
+from sealift.cli.buildplan.files import AppFiles, table
 from sealift.cli.buildplan.model import AppKind, BuildPlan, Settings
 
 FOLDERS = ("", "public", "dist", "_site", "build", "site", "out", "www", "docs")
@@ -61,7 +61,14 @@ def find(files: AppFiles, settings: Settings) -> BuildPlan | None:
         path,
         f"serves {where} by nginx",
         dockerfile.text_of(lines),
+        _notes(files),
     )
+
+
+def _notes(files: AppFiles) -> tuple[str, ...]:
+    """Files that a build script of package.json would make are not made."""
+    script = table(files.json("package.json"), "scripts").get("build")
+    return ("the build script of package.json is not run: the files are served as they are",) if script else ()
 
 
 def _not_found(files: AppFiles, folder: str) -> str:

@@ -26,7 +26,6 @@ _SINGLE = re.compile(r"'([^']*)'")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _EXPANSION = re.compile(r"(?<!\\)\$[{(]")
 _MEANT = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "$": "$"}
-_NAME_AT_START = re.compile(r"[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)")
 
 
 class _Problem(Exception):  # noqa: N818 - internal to this module
@@ -95,8 +94,7 @@ def _entry(text: str, at: int) -> tuple[str, str, int]:
     next_line = _line_end(text, at) + 1
     begin = _BEGIN.match(text, at)
     if begin is None:
-        named = _NAME_AT_START.match(text, at)
-        raise _Problem(f"{named[1]:.60} has no =" if named else "it does not start with a name", next_line)
+        raise _Problem(_no_variable(text[at : next_line - 1]), next_line)
     name, start = begin["name"], begin.end()
     quote = text[start : start + 1]
     if quote == "`":
@@ -108,6 +106,16 @@ def _entry(text: str, at: int) -> tuple[str, str, int]:
     value = _COMMENT.sub("", bare[0]).strip(" \t")
     _check(name, value, value, next_line)
     return name, value, bare.end() + 1
+
+
+def _no_variable(line: str) -> str:
+    """Why a line is none of a variable. Nothing of it is shown: it may be the rest of a secret without quotes."""
+    if "=" not in line:
+        return "there is no = in it; a value of several lines needs quotes"
+    return (
+        "what stands before its = is no name: 1 to 128 of A-Z, a-z, 0-9 and _, the first no digit; a value of several "
+        "lines needs quotes"
+    )
 
 
 def _quoted(text: str, start: int, name: str, quote: str, next_line: int) -> tuple[str, int]:

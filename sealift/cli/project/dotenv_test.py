@@ -56,12 +56,12 @@ def test_what_a_file_says(text: str, found: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("A=1\nhunter2", "line 2: hunter2 has no ="),
-        ("A: hunter2", "line 1: A has no ="),
-        ("=hunter2", "line 1: it does not start with a name"),
-        ("1A=hunter2", "line 1: it does not start with a name"),
-        ("A-B=hunter2", "line 1: A has no ="),
-        ("A" * 129 + "=x", "has no ="),
+        ("A=1\nhunter2", "line 2: there is no = in it"),
+        ("A: hunter2", "line 1: there is no = in it"),
+        ("=hunter2", "line 1: what stands before its = is no name"),
+        ("1A=hunter2", "line 1: what stands before its = is no name"),
+        ("A-B=hunter2", "line 1: what stands before its = is no name"),
+        ("A" * 129 + "=x", "is no name: 1 to 128"),
         ("A='hunter2", "line 1: the opening quote of A is not closed"),
         ('A="hunter2\nB=2', "line 1: the opening quote of A is not closed"),
         ('A="x"hunter2', "line 1: there is text after the closing quote of A"),
@@ -70,7 +70,7 @@ def test_what_a_file_says(text: str, found: dict[str, str]) -> None:
         ('A="$(cat hunter2)"', "line 1: the value of A contains ${...} or $(...)"),
         ('A="\\\\${B}"', "line 1: the value of A contains ${...}"),
         ("A=1\n\nA=hunter2", "line 3: A is already set in line 1"),
-        ("A='x\ny'\nB", "line 3: B has no ="),
+        ("A='x\ny'\nB", "line 3: there is no = in it"),
         ("A=hunter2\0", "line 1: the value of A contains a NUL"),
         ("A='hunter2\0'", "line 1: the value of A contains a NUL"),
     ],
@@ -80,7 +80,7 @@ def test_what_is_refused(text: str, said: str) -> None:
     with pytest.raises(InputError) as caught:
         parse(text.encode(), ".env")
     assert said in caught.value.message
-    assert "hunter2" not in caught.value.message or "hunter2 has no" in said
+    assert "hunter2" not in caught.value.message
 
 
 def test_bytes_and_sizes() -> None:

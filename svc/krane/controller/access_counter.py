@@ -5,6 +5,7 @@ so that one that is sent twice changes nothing. The state outlives this process 
 counted twice, and nothing is lost while krane is away.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -147,7 +148,7 @@ class AccessCounter:
             for deployment_id in step.untaken()
         ]
 
-    def taken(self, told: list[tuple[Step, str, int]]) -> None:
+    def taken(self, told: Sequence[tuple[Step, str, int]]) -> None:
         """The api has these. Steps that are over and told are forgotten."""
         for step, deployment_id, revision in told:
             step.taken[deployment_id] = revision

@@ -8,21 +8,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import grpc.aio
-
 from pkg.access import AccessFigures
 from pkg.observability.logging import fields
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import stats_pb2
 from svc.krane.controller.access_counter import AccessCounter, Step
-from svc.krane.controller.sealed_file import SealedFile
+from svc.krane.controller.stored_counters import Batches, CounterFile
 from svc.krane.ingress.access_stats import Reading
 
 log = logging.getLogger(__name__)
 
 EVERY_S = 10.0
 LAST_WITHIN_S = 2.0
-MAX_BATCH = 500
+WHAT = "requests"
 
 Read = Callable[[], Awaitable[Reading]]
 Send = Callable[[pb.ReportAccessRequest], Awaitable[object]]
@@ -38,7 +36,7 @@ class AccessReports:
         read: reads Envoy. Raises as `AccessStats.read` does.
         send: sends a request. Raises grpc.aio.AioRpcError.
         folder: of the file `access.state`.
-        key: as of `SealedFile`.
+        key: as of `CounterFile`.
         pool: of one thread, for what would hold up the loop; ended by `close`.
     """
 
@@ -58,15 +56,15 @@ class AccessReports:
         self._read = read
         self._send = send
         self._every_s = every_s
-        self._file = SealedFile(folder / "access.state", b"SLKA1\n", key, f"access figures of {region}".encode())
+        self._file = CounterFile(folder / "access.state", b"SLKA1\n", key, f"access figures of {region}", WHAT)
+        self._batches = Batches[tuple[Step, str, int]](lambda batch: self._send(self._request(batch)), WHAT)
         self._pool = pool
-        self._is_stored = True
         self._counter: AccessCounter | None = None
         self._read_at: float | None = None
 
     async def run(self) -> None:
         """Reads and reports every `every_s` seconds, until cancelled."""
-        self._counter = counter = self._load()
+        self._counter = counter = self._file.load(AccessCounter.restored) or AccessCounter()
         while True:
             began = time.monotonic()
             await self._round(counter)
@@ -90,47 +88,12 @@ class AccessReports:
         elapsed_ms = None if self._read_at is None else round((began - self._read_at) * 1000)
         self._read_at = began
         if await asyncio.get_running_loop().run_in_executor(self._pool, self._take, counter, reading, elapsed_ms):
-            await self._report(counter)
-
-    def _load(self) -> AccessCounter:
-        self._file.sweep()
-        try:
-            (content,) = self._file.load()
-            return AccessCounter.restored(content)
-        except FileNotFoundError:
-            return AccessCounter()
-        except (OSError, ValueError) as error:
-            extra = fields(path=str(self._file.path), error=str(error))
-            log.warning("the figures of requests that were not reported yet are lost", extra=extra)
-            return AccessCounter()
+            await self._batches.report(counter.due(), counter.taken)
 
     def _take(self, counter: AccessCounter, reading: Reading, elapsed_ms: int | None) -> bool:
         """Counts and stores; whether all that was counted is on disk. Blocks."""
-        if not counter.take(reading, elapsed_ms) and self._is_stored:
-            return True
-        try:
-            self._file.store(self._file.encode([counter.to_json()]))
-        except OSError as error:
-            self._is_stored = False
-            log.error("a file of krane cannot be stored", extra=fields(path=str(self._file.path), error=str(error)))
-            return False
-        self._is_stored = True
-        return True
-
-    async def _report(self, counter: AccessCounter) -> None:
-        due = counter.due()
-        for first in range(0, len(due), MAX_BATCH):
-            batch = due[first : first + MAX_BATCH]
-            try:
-                await self._send(self._request(batch))
-            except grpc.aio.AioRpcError as error:
-                extra = fields(grpc_status=error.code().name, error=error.details())
-                if error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
-                    log.info("the api did not take figures of requests; trying again", extra=extra)
-                    return
-                # it would refuse them for ever
-                log.error("the api refuses figures of requests; they are given up", extra=extra)
-            counter.taken(batch)
+        is_new = counter.take(reading, elapsed_ms)
+        return self._file.store(counter.to_json()) if is_new or not self._file.is_stored else True
 
     def _request(self, batch: Sequence[tuple[Step, str, int]]) -> pb.ReportAccessRequest:
         reports = [

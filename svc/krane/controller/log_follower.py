@@ -5,7 +5,7 @@ import hashlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from sealift.ctrl.v1 import log_pb2 as pb
 from svc.krane.controller.backoff import Backoff
 from svc.krane.controller.log_lines import LineAssembler, LogPosition, RawLine, Resume, pieces, texts
 from svc.krane.controller.log_throttle import LogLimits, Throttle
-from svc.krane.runtime.port import InstanceStatus, Observation, Runtime
+from svc.krane.runtime.port import InstanceStatus, LogRecord, Observation, Runtime
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +25,9 @@ MAX_CHUNK_BYTES = 256 << 10
 LINE_BYTES = 64  # of a line besides its text
 RECHECK_S = 5.0
 QUIET_S = 1.0
+# Without a line for so long, a log is asked for anew: who truncates an engine's file of it (logrotate's copytruncate,
+# https://github.com/moby/moby/issues/45728), or a node that never begins to answer, leaves a stream without lines.
+SILENT_S = 600.0
 MAX_COUNTED_BYTES = 16 << 20  # of what is cut; to read on only for counting it would cost the machine too much
 DROPPED = "some lines may be missing here: the runtime had dropped them before they were read"
 
@@ -162,7 +165,7 @@ class LogFollower:
     async def _follow(self) -> None:
         position, assembler = LogPosition(self._resume), LineAssembler()
         async with aclosing(self._runtime.logs(self.instance_id, self._seen.uid, self._resume.since_s)) as records:
-            async for some in records:
+            while (some := await _next(records)) is not None:
                 lines = [line for line in assembler.feed(some) if position.take(line.at_ns)]
                 if not lines:
                     continue
@@ -228,6 +231,15 @@ class LogFollower:
         self._chunks.append(Chunk(lines, self._resume.to_text(), size + LINE_BYTES))
         self._held += size + LINE_BYTES
         self._wake()
+
+
+async def _next(records: AsyncGenerator[list[LogRecord]]) -> list[LogRecord] | None:
+    """What comes next; None at the end, and after SILENT_S."""
+    try:
+        async with asyncio.timeout(SILENT_S):
+            return await anext(records, None)
+    except TimeoutError:
+        return None
 
 
 def source_id(uid: str) -> str:

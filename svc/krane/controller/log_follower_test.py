@@ -7,6 +7,7 @@ from typing import cast
 import pytest
 
 from pkg.output.redact import Redactor
+from pkg.testing.wait import WAIT_S
 from sealift.ctrl.v1 import log_pb2 as pb
 from svc.krane.controller import log_follower
 from svc.krane.controller.log_follower import LogFollower
@@ -99,6 +100,20 @@ async def test_an_api_that_takes_nothing_stops_the_reading() -> None:
         following.follower.reported(len(following.follower.due(1 << 40)))
         held = await following.settled()
     assert texts == [*(f"{number:02}" + "x" * 100_000 for number in range(40)), ""]
+    await following.end()
+
+
+async def test_a_silent_log_is_asked_for_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise: where the runtime has ceased to write to a stream, lines come late and are not lost, nor doubled."""
+    monkeypatch.setattr(log_follower, "SILENT_S", 0.05)
+    following = Following(WIDE)
+    following.source.print("a", at_s=100)
+    async with asyncio.timeout(WAIT_S):
+        while len(following.source.asked) < 3:
+            await following.settled()
+    following.source.print("a", "b", at_s=100)
+    assert [line.text for line in await following.settled()] == ["a", "b"]
+    assert following.source.asked[-1] == 99
     await following.end()
 
 

@@ -109,6 +109,14 @@ class Series(msgspec.Struct):
         self.seq = max(self.seq + 1, now)
 
 
+class Due(NamedTuple):
+    """A series that is to be reported, by its source; `seq`: of its last measurement."""
+
+    source: str
+    series: Series
+    seq: int
+
+
 class UsageMeter(msgspec.Struct):
     """The series of all instances, by source.
 
@@ -134,13 +142,13 @@ class UsageMeter(msgspec.Struct):
             if now - series.measured_at > KEPT_MS:
                 del self.series[source]
 
-    def due(self) -> list[tuple[str, Series]]:
+    def due(self) -> list[Due]:
         """Those with measurements that the api does not have."""
-        return [(source, series) for source, series in self.series.items() if series.taken < series.seq]
+        return [Due(source, series, series.seq) for source, series in self.series.items() if series.taken < series.seq]
 
-    def taken(self, told: Sequence[tuple[Series, int]]) -> None:
+    def taken(self, told: Sequence[Due]) -> None:
         """The api has these, up to their numbers."""
-        for series, seq in told:
+        for _, series, seq in told:
             series.taken = seq
 
     def to_json(self) -> bytes:

@@ -79,12 +79,12 @@ def test_the_state_outlives_the_process() -> None:
     """Promise: the next krane continues the numbers where they were, and reports only what is new."""
     one, seen = meter(), {"u1": Seen(BEGAN, 0)}
     one.take([use(1, disk_read_bytes=7)], seen, BEGAN + 1000)
-    one.taken([(only(one), only(one).seq)])
+    one.taken(one.due())
     again = UsageMeter.restored(one.to_json())
     assert again == one
     assert again.due() == []
     again.take([use(3, disk_read_bytes=9)], seen, BEGAN + 11_000)
-    ((_, series),) = again.due()
+    ((_, series, _),) = again.due()
     assert (series.cpu_ns.total, series.disk_read_bytes.total, series.measured_ms) == (3 * S, 9, 11_000)
     assert series.seq == BEGAN + 11_000
 

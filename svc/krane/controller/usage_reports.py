@@ -8,21 +8,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import grpc.aio
-
 from pkg.desired.processes import split_workload
 from pkg.errors import SealiftError
 from pkg.observability.logging import fields
 from sealift.ctrl.v1 import usage_pb2 as pb
-from svc.krane.controller.sealed_file import SealedFile
-from svc.krane.controller.usage_meter import Seen, Series, UsageMeter
+from svc.krane.controller.stored_counters import Batches, CounterFile
+from svc.krane.controller.usage_meter import Due, Seen, Series, UsageMeter
 from svc.krane.runtime.port import Observation, Runtime
 
 log = logging.getLogger(__name__)
 
 EVERY_S = 15.0
 LAST_WITHIN_S = 2.0
-MAX_BATCH = 500
+WHAT = "what instances use"
 MAX_SEEN = 10_000
 
 Send = Callable[[pb.ReportUsageRequest], Awaitable[object]]
@@ -37,7 +35,7 @@ class UsageReports:
     Args:
         send: sends a request. Raises grpc.aio.AioRpcError.
         folder: of the file `usage.state`.
-        key: as of `SealedFile`.
+        key: as of `CounterFile`.
         clock: epoch milliseconds.
         term: of this replica's leadership; while it is None nothing is measured.
     """
@@ -59,11 +57,10 @@ class UsageReports:
         self._clock = clock
         self._term = term
         self._every_s = every_s
-        self._file = SealedFile(folder / "usage.state", b"SLKU1\n", key, f"usage of {region}".encode())
+        self._file = CounterFile(folder / "usage.state", b"SLKU1\n", key, f"usage of {region}", WHAT)
+        self._batches = Batches[Due](lambda batch: self._send(self._request(batch)), WHAT)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="usage")
         self._meter: UsageMeter | None = None
-        self._is_stored = False
-        self._is_refused = False
         self._seen: dict[str, Seen] = {}
 
     def seen(self, seen: Observation | None) -> None:
@@ -77,7 +74,8 @@ class UsageReports:
 
     async def run(self, engine_found: asyncio.Event) -> None:
         """Measures and reports every `every_s` seconds, until cancelled."""
-        self._meter = await asyncio.get_running_loop().run_in_executor(self._pool, self._load)
+        loop = asyncio.get_running_loop()
+        self._meter = await loop.run_in_executor(self._pool, self._file.load, UsageMeter.restored)
         await engine_found.wait()
         while True:
             began = time.monotonic()
@@ -87,10 +85,10 @@ class UsageReports:
 
     async def close(self) -> None:
         """Reports what is stored and was not reported, if that is quick."""
-        if self._meter is not None and self._is_stored:
+        if self._meter is not None and self._file.is_stored:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LAST_WITHIN_S):
-                    await self._report(self._meter)
+                    await self._batches.report(self._meter.due(), self._meter.taken)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _round(self, term: int) -> None:
@@ -103,51 +101,11 @@ class UsageReports:
             log.info("what instances use cannot be measured; trying again", extra=fields(error=str(error)))
             return
         meter.take(measured, self._seen, self._clock())
-        self._is_stored = await asyncio.get_running_loop().run_in_executor(self._pool, self._store, meter.to_json())
-        if self._is_stored:
-            await self._report(meter)
+        if await asyncio.get_running_loop().run_in_executor(self._pool, self._file.store, meter.to_json()):
+            await self._batches.report(meter.due(), meter.taken)
 
-    def _load(self) -> UsageMeter | None:
-        self._file.sweep()
-        try:
-            (content,) = self._file.load()
-            return UsageMeter.restored(content)
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            extra = fields(path=str(self._file.path), error=str(error))
-            log.warning("what instances used since the last report is lost", extra=extra)
-            return None
-
-    def _store(self, content: bytes) -> bool:
-        try:
-            self._file.store(self._file.encode([content]))
-        except OSError as error:
-            log.error("a file of krane cannot be stored", extra=fields(path=str(self._file.path), error=str(error)))
-            return False
-        return True
-
-    async def _report(self, meter: UsageMeter) -> None:
-        due = meter.due()
-        for first in range(0, len(due), MAX_BATCH):
-            batch = due[first : first + MAX_BATCH]
-            told = [(series, series.seq) for _, series in batch]
-            try:
-                await self._send(self._request(batch))
-                self._is_refused = False
-            except grpc.aio.AioRpcError as error:
-                extra = fields(grpc_status=error.code().name, error=error.details())
-                if error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
-                    if not self._is_refused:  # an older api does not know the call, for as long as it runs
-                        log.info("the api did not take what instances use; trying again", extra=extra)
-                    self._is_refused = True
-                    return
-                # it would refuse them for ever
-                log.error("the api refuses what instances use; it is given up", extra=extra)
-            meter.taken(told)
-
-    def _request(self, batch: Sequence[tuple[str, Series]]) -> pb.ReportUsageRequest:
-        return pb.ReportUsageRequest(region=self._region, reports=[_report(source, one) for source, one in batch])
+    def _request(self, batch: Sequence[Due]) -> pb.ReportUsageRequest:
+        return pb.ReportUsageRequest(region=self._region, reports=[_report(source, one) for source, one, _ in batch])
 
 
 def _report(source: str, series: Series) -> pb.UsageReport:

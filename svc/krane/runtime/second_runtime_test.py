@@ -26,6 +26,7 @@ from svc.krane.testing.harness import KraneHarness, name_of
 from svc.krane.testing.memory import IMAGE_ID, Machine, MemoryRuntime, Server
 from svc.krane.testing.memory_krane import memory_krane
 
+STARTING = deployment_pb2.INSTANCE_STATE_STARTING
 HEALTHY = deployment_pb2.INSTANCE_STATE_HEALTHY
 UNHEALTHY = deployment_pb2.INSTANCE_STATE_UNHEALTHY
 FAILED = deployment_pb2.INSTANCE_STATE_FAILED
@@ -169,6 +170,31 @@ async def test_what_the_autoscaler_has_ended_by_itself_is_told(
     assert [one.healthy for one in harness.ingress.endpoints[topology.deployment_id]] == [True]
     machine.scale(topology.deployment_id, 2)
     await harness.cluster.until_state(name_of(topology, 1), HEALTHY)
+
+
+async def test_what_others_end_takes_no_new_requests(harness: KraneHarness, machine: Machine, port: int) -> None:
+    """Promise: an instance that a drain of its node ends leaves the ingress while it still serves, and is not told as
+    healthy; its successor comes in once it is healthy."""
+    topology = harness.topology(port=port, replicas=2)
+    await harness.start_krane()
+    await harness.cluster.put(topology)
+    for replica in (0, 1):
+        await harness.cluster.until_state(name_of(topology, replica), HEALTHY)
+    await harness.cluster.until(lambda: len(harness.ingress.healthy(topology.deployment_id)) == 2 or None)
+    ended = machine.servers[name_of(topology)]
+    machine.begin_end(ended)
+
+    def is_alone() -> bool | None:
+        addresses = [one.address for one in harness.ingress.endpoints[topology.deployment_id]]
+        return addresses == [machine.servers[name_of(topology, 1)].seen.address] or None
+
+    await harness.cluster.until(is_alone)
+    report = await harness.cluster.until_state(name_of(topology), STARTING)
+    assert "ending" in report.reason
+    assert ended.listener is not None
+    await machine.remove(ended)
+    await harness.cluster.until_state(name_of(topology), HEALTHY)
+    await harness.cluster.until(lambda: len(harness.ingress.healthy(topology.deployment_id)) == 2 or None)
 
 
 async def test_what_runs_but_refuses_for_good_is_replaced_one_after_the_other(

@@ -54,6 +54,7 @@ class Machine:
 
     def __init__(self) -> None:
         self.servers: dict[str, Server] = {}
+        self.ending: set[str] = set()  # names of those that still serve, and are about to end
         self.followers: list[tuple[str, asyncio.Queue[InstanceEvent]]] = []
         self.load = 0  # how many instances an autoscaler would want
         self.no_metrics = ""
@@ -130,6 +131,12 @@ class Machine:
         """Nothing of it is left."""
         await self.end(server, 143, is_by_hand=True)
         self.servers.pop(server.seen.name, None)
+        self.ending.discard(server.seen.name)
+        self.tell(server, EventKind.CHANGED)
+
+    def begin_end(self, server: Server) -> None:
+        """Others than krane end it, as a drain of its node does: it serves until it is removed."""
+        self.ending.add(server.seen.name)
         self.tell(server, EventKind.CHANGED)
 
     def scale(self, deployment_id: str, load: int) -> None:
@@ -181,6 +188,8 @@ class MemoryRuntime:
     ) -> Observation:
         """See `Runtime`. What was seen is not needed: everything is known here."""
         server = self._server(instance_name(spec.deployment_id, replica))
+        if server is not None and server.seen.name in self._machine.ending:
+            raise PendingError("", "the instance of before is ending")
         if not self._is_leader():
             if server is None:
                 raise PendingError("", "the leading krane has not made it yet")
@@ -206,7 +215,8 @@ class MemoryRuntime:
     async def observe(self, deployment_id: str, replica: int) -> Observation | None:
         """See `Runtime`."""
         server = self._server(instance_name(deployment_id, replica))
-        return None if server is None else _as_seen(server)
+        is_there = server is not None and server.seen.name not in self._machine.ending
+        return _as_seen(server) if server is not None and is_there else None
 
     async def list_instances(self, deployment_id: str | None = None) -> list[InstanceRef]:
         """See `Runtime`."""
