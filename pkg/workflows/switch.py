@@ -8,10 +8,11 @@ from pkg.deployments import queries as deployments
 from pkg.operations import queries as operations
 from pkg.operations.model import Operation, OperationStatus
 from pkg.operations.tables import operations as table
-from pkg.regions import deployment_health
+from pkg.regions import deployment_health, processes
 from pkg.regions import queries as regions
 from pkg.restate import Handler
 from pkg.routes import moves
+from pkg.routes import queries as routes
 from pkg.scaling import effects
 from pkg.scaling.assessment import assess
 from pkg.scaling.progress import Outcome
@@ -36,6 +37,11 @@ def _end_lost(connection: Connection, operation_id: str, now: int) -> int | None
         return None
     if found.kind.moves_routes:
         moves.undo(connection, deployment_id=found.deployment_id, seq=found.seq, now=now)
+        live_id = routes.live_deployment_id(connection, found.environment_id)
+        if live_id is not None:
+            processes.start(connection, live_id, now)
+        if live_id != found.deployment_id:
+            processes.stop(connection, found.deployment_id, now)
     effects.undo(connection, found, now)
     return found.created_at
 

@@ -80,6 +80,15 @@ async def test_a_process_that_ends_at_once_is_failed(harness: KraneHarness) -> N
     assert list(report.log_tail) == ["as told"]
 
 
+async def test_a_short_start_timeout_is_of_web(harness: KraneHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise: a start timeout below the time that a process has to stay up fails no process."""
+    monkeypatch.setattr(topologies, "HEALTHY_AFTER_S", 2.0)
+    topology = with_worker(harness)
+    topology.settings.health_check.start_timeout_s = 1
+    await harness.cluster.put(topology)
+    await harness.cluster.until_state(worker_name(topology), HEALTHY)
+
+
 async def test_processes_stop_while_web_goes_on_and_come_back(harness: KraneHarness, machine: Machine) -> None:
     """Promise: on standby the processes end and web stays warm; once they are wanted again, they start."""
     topology = with_worker(harness)

@@ -62,9 +62,12 @@ def test_a_worker_writes_and_only_the_live_one_does(stack: Stack, project: str, 
     assert "worker: local: 1 healthy, 1 wanted" in shown.err
     assert "worker: local: 1 healthy" in stack.sealift("status", "--project", project).out
 
+    before = {one["Id"] for one in stack.containers(f"{first}.worker")}
+    stack.kill("krane")
     apps.edit(directory, "two")
     again = stack.deploy(directory, project)
     assert again.code == 0, again.err
+    assert before >= {one["Id"] for one in stack.containers(f"{first}.worker")}, "a krane that starts adopts it"
     second = again.last_json["deployment_id"]
     eventually(lambda: not workers(stack, first) or None, what="the worker of the version before has ended")
     assert workers(stack, second) == [name_of(second)]

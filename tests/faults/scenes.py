@@ -134,4 +134,5 @@ def assert_no_orphans(stack: Stack) -> None:
 
 
 def _deployments_with_containers(stack: Stack) -> set[str]:
-    return {container["Labels"]["sealift.deployment"] for container in stack.containers()}
+    labels = (container["Labels"]["sealift.deployment"] for container in stack.containers())
+    return {label.partition(".")[0] for label in labels}  # of a process, its workload

@@ -68,7 +68,8 @@ def processes_text(found: deployment_pb2.Deployment) -> list[str]:
         if process.is_stopped:
             lines.append(f"{clean(process.name)}: stopped, since the deployment is not live")
             continue
-        lines.append(f"{clean(process.name)}: {_counts_text(found, process.name, str(process.replicas))}")
+        if counts := _counts_text(found, process.name, str(process.replicas)):
+            lines.append(f"{clean(process.name)}: {counts}")
     return lines
 
 

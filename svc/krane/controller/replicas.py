@@ -272,8 +272,8 @@ class ReplicaReconciler:
         self._on_observed(rule.port)
 
     def _is_overdue(self, instance: Instance, rule: HealthRule) -> bool:
-        """Not healthy in time, and asked at least once."""
-        if instance.was_healthy or instance.last_probe is None or not instance.is_running:
+        """Not healthy in time, and asked at least once. A process that is up has its own time."""
+        if rule.stays_up_s or instance.was_healthy or instance.last_probe is None or not instance.is_running:
             return False
         return self._deps.monotonic() - instance.running_since >= rule.start_timeout_s
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from pkg.clock import now_ms
 from pkg.deployments.settings import Settings
 from pkg.deployments.status import RunState, Status
 from pkg.desired.capabilities import APP_PROCESSES, APP_RESTART, BASELINE
@@ -11,9 +12,12 @@ from pkg.desired.processes import Process
 from pkg.errors import FailedPrecondition
 from pkg.operations.model import OperationKind, OperationStatus
 from pkg.regions import queries as regions
+from pkg.workflows.switch import SWITCH
 from svc.worker.testing.harness import WorkerHarness, quick
 from svc.worker.testing.scenario import assert_done
 from svc.worker.workflows.switch.processes import start, stop_unless_live
+from svc.worker.workflows.switch.record import begin
+from svc.worker.workflows.switch.workflow import CODE_VERSION
 
 
 def with_worker(**process: object) -> Settings:
@@ -197,3 +201,16 @@ async def test_a_branch_that_is_not_live_has_no_workers(region: WorkerHarness) -
     await until(region, old, 0)
     assert (await region.deployment(old)).run_state is RunState.RUNNING
     assert await running(region, live) == 1
+
+
+async def test_a_switch_that_restate_lost_leaves_no_workers(region: WorkerHarness) -> None:
+    """Ended by the api in the workflow's place: the target's processes stop again, those of what is live go on."""
+    first, second = await live_and_standby(region)
+    await until(region, first, 0)
+    operation_id = await region.switch(OperationKind.ROLLBACK, dispatch=False)
+    assert (await begin(region.deps, operation_id, CODE_VERSION)).starts_processes
+    await start(region.deps, first)
+    await until(region, first, 1)
+    assert await region.deps.db.write(SWITCH.end_lost, operation_id, now_ms()) is not None
+    await until(region, first, 0)
+    assert await running(region, second) == 1
