@@ -25,7 +25,7 @@ async def test_output_and_exit_code(
 ) -> None:
     """Promise: lines come as they are printed, stdout and stderr apart; the exit code is the job's."""
     process = await sealift.start("run", "--timeout", "90s", "--", "sh", "-c", "exit 3", "--project")
-    await eventually(lambda: server.commands)
+    await eventually(lambda: bool(server.commands))
     (request,) = server.commands
     assert (list(request.command), request.timeout_s) == (["sh", "-c", "exit 3", "--project"], 90)
     await server.job_moves("job_1", job_pb2.JOB_STATUS_RUNNING)
@@ -63,7 +63,7 @@ async def test_exit_codes(
 ) -> None:
     """Promise: each end has a code, which --json repeats in its result."""
     process = await sealift.start("run", "--json", "--", "x")
-    await eventually(lambda: server.commands)
+    await eventually(lambda: bool(server.commands))
     await server.job_moves("job_1", status, **fields)
     out, _ = await asyncio.wait_for(process.communicate(), BOUND_S)
     result = json.loads(out.splitlines()[-1])
@@ -75,7 +75,7 @@ async def test_an_interrupt_ends_it(
 ) -> None:
     """Promise: Ctrl-C stops the job and waits for its end; of one that was attached to, it goes on."""
     process = await sealift.start("run", "--", "x")
-    await eventually(lambda: server.calls["WatchJob"])
+    await eventually(lambda: server.calls["WatchJob"] > 0)
     process.send_signal(signal.SIGINT)
     await asyncio.wait_for(process.communicate(), BOUND_S)
     assert (process.returncode, server.stops) == (130, ["job_1"])
