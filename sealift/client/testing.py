@@ -23,6 +23,7 @@ from sealift.client.testing_certificates import FakeCertificates
 from sealift.client.testing_deletions import FakeDeletions
 from sealift.client.testing_deployment import FakeDeployment, Scenario, goes_live, now_ms
 from sealift.client.testing_domains import FakeDomains
+from sealift.client.testing_jobs import FakeJobs
 from sealift.client.testing_keys import FakeKeys
 from sealift.client.testing_projects import FakeProjects
 from sealift.client.testing_servicer import KEY, REQUEST_ID, refuse
@@ -41,6 +42,7 @@ from sealift.ctrl.v1 import (
     domain_pb2_grpc,
     environment_pb2,
     environment_pb2_grpc,
+    job_pb2_grpc,
     key_pb2_grpc,
     log_pb2,
     project_pb2,
@@ -58,6 +60,7 @@ class FakeServer(
     FakeStats,
     FakeCertificates,
     FakeKeys,
+    FakeJobs,
     ctrl_pb2_grpc.CtrlServiceServicer,
     build_pb2_grpc.BuildServiceServicer,
     deployment_pb2_grpc.DeploymentServiceServicer,
@@ -118,6 +121,7 @@ class FakeServer(
             deployment_pb2_grpc,
             domain_pb2_grpc,
             acme_pb2_grpc,
+            job_pb2_grpc,
             key_pb2_grpc,
             stats_pb2_grpc,
         ):
@@ -385,6 +389,8 @@ class FakeServer(
             await refuse(context, "UNAVAILABLE", "telemetry.unavailable", self.log_problem)
         async for _ in self._messages(fake, context):
             for number, line in enumerate(fake.app_lines[sent:], sent + 1):
+                if request.instance_ids and line.instance_id not in request.instance_ids:
+                    continue
                 message = log_pb2.GetLogsResponse(lines=[line], cursor=f"c.{number}")
                 message.lines[0].cursor = message.cursor
                 yield message

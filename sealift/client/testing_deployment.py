@@ -65,11 +65,17 @@ class FakeDeployment:
         line = build_pb2.BuildLogLine(step_id=step_id, stream=stream, text=text)
         await self._log(build_pb2.GetBuildLogsResponse(line=line))
 
-    async def prints(self, text: str, *, is_partial: bool = False, replica: int = 0, stream: int = 1) -> None:
-        """An instance prints a line."""
+    async def prints(
+        self, text: str, *, is_partial: bool = False, replica: int = 0, stream: int = 1, instance: str = ""
+    ) -> None:
+        """An instance prints a line; `instance`: or a job of this name."""
         label = self.deployment.deployment_id.replace("_", "-")
         line = log_pb2.LogLine(
-            instance_id=f"{label}-{replica}", region="local", at=1_795_917_600_123, text=text, is_partial=is_partial
+            instance_id=instance or f"{label}-{replica}",
+            region="local",
+            at=1_795_917_600_123,
+            text=text,
+            is_partial=is_partial,
         )
         line.stream = log_pb2.LogStream.ValueType(stream)
         self.app_lines.append(line)

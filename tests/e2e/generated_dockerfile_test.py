@@ -28,7 +28,7 @@ app = Bottle()
 def index():
     return f"one, user {os.getuid()}, {os.getcwd()}, {os.environ['PYTHONUNBUFFERED']}"
 """
-PROCFILE = "web: python -u serve.py\nworker: python work.py\n"
+PROCFILE = "web: python -u serve.py\nrelease: echo migrates && true\nworker: python work.py\n"
 SERVER = """\
 import os
 from http.server import HTTPServer, SimpleHTTPRequestHandler
@@ -96,6 +96,9 @@ def test_a_procfile_and_the_dockerfile_that_is_kept(
     first = stack.deploy(directory, project, timeout_s=240)
     assert first.code == 0, first.out
     assert "worker of the Procfile is not started yet" in first.out
+    assert "before each deploy starts, echo migrates && true runs (release of the Procfile)" in first.out
+    printed = stack.sealift("logs", first.last_json["deployment_id"], "--grep", "migrates")
+    assert printed.out.rstrip().endswith("migrates")
     assert get(stack.url(project) + "/hello.txt").body == "hello"
 
     assert stack.sealift("init", "--dockerfile", cwd=directory).code == 0

@@ -18,6 +18,7 @@ from pkg.desired.jobs import AWAY_BOUND_S, MAX_RUN_TIMEOUT_S, START_BOUND_S, job
 from pkg.errors import Unavailable
 from pkg.images import ImageRef
 from pkg.observability.logging import fields
+from pkg.output.text import printable
 from svc.krane.runtime.kubernetes import failures, objects, pods
 from svc.krane.runtime.kubernetes import identity as names
 from svc.krane.runtime.kubernetes.api import UNAVAILABLE, ApiError, KubeApi
@@ -30,6 +31,7 @@ from svc.krane.runtime.kubernetes.warning_events import WarningEvents
 from svc.krane.runtime.kubernetes.wire import Pod
 from svc.krane.runtime.kubernetes.workspaces import Workspaces
 from svc.krane.runtime.port import InstanceStatus, JobObservation, JobRef, JobSpec, Observation, PendingError
+from svc.krane.runtime.refusals import MAX_SAID_CHARS
 
 log = logging.getLogger(__name__)
 
@@ -174,6 +176,8 @@ class JobPods:
             exit_code = end.exit_code if end is not None else 0 if pod.status.phase == "Succeeded" else _KILLED
             if end is not None and end.reason == "OOMKilled":
                 reason = "it ran out of memory"
+            elif end is not None and pods.could_not_start(end):
+                reason = printable(end.message, MAX_SAID_CHARS)
             elif pod.status.reason and pod.status.reason != _DEADLINE:
                 reason = f"its node ended it ({pod.status.reason}: {pod.status.message[:200]})"
         elif running is not None:

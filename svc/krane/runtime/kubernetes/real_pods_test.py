@@ -13,7 +13,7 @@ from pkg.testing.kubernetes.images import Image, busybox_image
 from pkg.testing.kubernetes.real_node import Cluster
 from pkg.testing.wait import KUBERNETES_TEST_TIMEOUT_S
 from svc.krane.controller.log_lines import LineAssembler
-from svc.krane.runtime.contract import RuntimeContract, eventually, running, until_status
+from svc.krane.runtime.contract import RuntimeContract, eventually, job_spec, running, until_job, until_status
 from svc.krane.runtime.kubernetes.objects import PodRules
 from svc.krane.runtime.port import DeploymentSpec, InstanceStatus, PendingError
 from svc.krane.testing.kubernetes import KubernetesRig, opened
@@ -155,3 +155,33 @@ async def test_nothing_answers_once_it_was_deleted(rig: KubernetesRig) -> None:
         return rig.plane.get(kinds, "-n", rig.namespace, "-l", label)["items"] == [] or None
 
     await eventually(left)
+
+
+async def test_a_stop_reaches_the_app_of_a_job(rig: KubernetesRig) -> None:
+    """Promise: its node really ends the app, although nobody has deleted the Pod."""
+    spec = job_spec(rig)
+    await rig.runtime.start_job(spec)
+    seen = await until_job(rig.runtime, spec, InstanceStatus.RUNNING)
+    address = rig.plane.get("pod", seen.seen.name, "-n", rig.namespace)["status"]["podIP"]
+
+    async def answers() -> bool:
+        try:
+            _, writer = await asyncio.open_connection(address, 8080)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    async def is_up() -> bool | None:
+        return True if await answers() else None
+
+    async def is_down() -> bool | None:
+        return None if await answers() else True
+
+    await eventually(is_up)
+    await rig.runtime.stop_job(spec, grace_s=1)
+    await eventually(is_down)
+    ended = await until_job(rig.runtime, spec, InstanceStatus.EXITED)
+    assert ended.has_expired
+    await rig.runtime.remove_job(spec.job_id)
+    assert await rig.runtime.list_jobs() == []
