@@ -139,7 +139,7 @@ class Jobs:
 
     async def _reconcile(self, job_id: str) -> None:
         """Passes until nothing of the job is desired and nothing is there, or another krane leads."""
-        clock, backoff = Clock(), Backoff(*LOOK_S)
+        clock, backoff, faults = Clock(), Backoff(*LOOK_S), Backoff(*RETRY_S)
         while self._term() is not None:
             job = self._desired.job(job_id)
             try:
@@ -150,6 +150,7 @@ class Jobs:
                     await self._remove(job_id)
                     return
                 wait_s = await self._pass(job, clock)
+                faults.reset()
                 if wait_s is None:
                     wait_s = backoff.next_s()
                 else:
@@ -158,7 +159,7 @@ class Jobs:
                 if not clock.is_running:
                     self._report(job_id, job_pb2.JOB_STATUS_PENDING, error.message)
                 log.info("a job waits", extra=fields(job_id=job_id, error=error.message))
-                wait_s = 1.0
+                wait_s = faults.next_s()
             await self._wait(wait_s)
 
     async def _pass(self, job: pb.DesiredJob, clock: Clock) -> float | None:
