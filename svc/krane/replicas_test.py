@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from pkg.desired.jobs import job_name
 from pkg.ids import new_id
 from pkg.observability.metrics import Metrics
 from sealift.ctrl.v1 import cluster_pb2 as pb
-from sealift.ctrl.v1 import deployment_pb2
+from sealift.ctrl.v1 import deployment_pb2, job_pb2
 from svc.krane.config import KraneConfig
 from svc.krane.controller.api import ClusterApi
 from svc.krane.controller.contact import Contact, Service, replica_id
@@ -361,3 +362,25 @@ def test_metrics_say_what_a_replica_is() -> None:
     text = metrics.metrics.render().decode()
     assert 'sealift_krane_replica{state="leading"} 1.0' in text
     assert "sealift_krane_leaderships_total 1.0" in text
+
+
+async def test_only_the_leader_runs_jobs(region: Region, port: int) -> None:
+    """The next leader goes on with what runs; none starts a second one, and each says so with its term."""
+    job = pb.DesiredJob(
+        job_id=new_id("job"), kind=job_pb2.JOB_KIND_RELEASE, of=region.first.topology(port=port), timeout_s=60
+    )
+    await region.cluster.put_job(job)
+    await region.cluster.until_job(job.job_id, job_pb2.JOB_STATUS_RUNNING)
+    name = job_name(job.job_id)
+    uid = region.machine.servers[name].seen.uid
+    region.lead(region.second)
+    region.cluster.job_reports.clear()
+    await region.cluster.until_job(job.job_id, job_pb2.JOB_STATUS_RUNNING)
+    assert region.machine.servers[name].seen.uid == uid
+    assert {request.leader_term for request in region.cluster.job_requests} == {1, 2}
+    job.stopped = True
+    await region.cluster.put_job(job)
+    await region.cluster.until_job(job.job_id, job_pb2.JOB_STATUS_STOPPED)
+    await eventually(lambda: region.machine.servers == {})
+    late = [request for request in region.cluster.job_requests if request.leader_term == 2]
+    assert late[-1].jobs[0].status == job_pb2.JOB_STATUS_STOPPED

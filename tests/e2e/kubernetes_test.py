@@ -79,6 +79,31 @@ def test_a_deploy_reaches_a_pod(
     assert "live" in on_cluster.sealift("status", ident).out
 
 
+def test_release_and_one_off_commands(on_cluster: Stack, app: str, kubernetes_cluster: Cluster, tmp_path: Path) -> None:
+    """They run as Pods, with the same exit codes; a failed release starts nothing; no Pod of a job is left."""
+    directory = apps.app(tmp_path / "app", "one", toml='[release]\ncommand = "echo migrates; sleep 1"\n')
+    done = on_cluster.deploy(directory, app)
+    assert done.code == 0, done.out
+    printed = on_cluster.sealift("logs", done.last_json["deployment_id"], "--grep", "^migrates$")
+    assert printed.out.rstrip().endswith("migrates"), printed.err
+    run = on_cluster.sealift("run", "--project", app, "--", "sh", "-c", "cat /www/index.html; exit 3")
+    assert (run.code, run.out) == (3, "one\n"), run.err
+    late = on_cluster.sealift("run", "--timeout", "2s", "--project", app, "--", "sleep", "600")
+    assert late.code == 124, late.err
+    apps.app(directory, "two", toml='[release]\ncommand = "echo breaks; exit 7"\n')
+    failed = on_cluster.deploy(directory, app)
+    assert failed.last_json["code"] == "release.command_failed"
+    assert "exited with code 7" in failed.last_json["message"]
+    assert "breaks" in failed.last_json["message"]
+    assert on_cluster.get(app).body == "one"
+    assert pods(kubernetes_cluster, failed.last_json["deployment_id"]) == []
+    eventually(
+        lambda: not kubernetes_cluster.get("pods", "-A", "-l", "sealift.dev/job")["items"],
+        within_s=KUBERNETES_WAIT_S,
+        what="no Pod of a job is left",
+    )
+
+
 def test_promote_and_rollback(on_cluster: Stack, app: str, kubernetes_cluster: Cluster, tmp_path: Path) -> None:
     """What is promoted answers, and what was before comes back, also after its Pods were removed."""
     directory = apps.app(tmp_path / "app", "one")

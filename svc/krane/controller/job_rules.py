@@ -36,7 +36,10 @@ def next_of(job: pb.DesiredJob, desired: Iterable[pb.DesiredJob], others: Sequen
 
 
 class Clock:
-    """How long a job has run: by a clock that nobody sets, from when it was seen first, plus what its times say."""
+    """How long a job has run: by a clock that nobody sets, from its start or from when it was seen first.
+
+    What was there before counts by the times that its runtime says: a clock of another machine may differ.
+    """
 
     def __init__(
         self, monotonic: Callable[[], float] = time.monotonic, epoch_s: Callable[[], float] = time.time
@@ -45,6 +48,7 @@ class Clock:
         self._epoch_s = epoch_s
         self._uid = ""
         self._began = 0.0
+        self._is_own = False
         self.was_late = False
 
     @property
@@ -52,12 +56,18 @@ class Clock:
         """Whether the job was seen to run."""
         return bool(self._uid)
 
+    def started(self) -> None:
+        """This krane has started the job: what it sees next has just begun."""
+        self._is_own = True
+
     def left_s(self, seen: JobObservation, timeout_s: float) -> float:
         """Seconds that a job that runs may go on; 0 or less: it is to end."""
         now = self._monotonic()
         if self._uid != seen.seen.uid:
             self._uid = seen.seen.uid
-            ran_s = self._epoch_s() - seen.seen.started_at_ms / 1000 if seen.seen.started_at_ms else 0.0
+            is_known = seen.seen.started_at_ms and not self._is_own
+            ran_s = self._epoch_s() - seen.seen.started_at_ms / 1000 if is_known else 0.0
+            self._is_own = False
             self._began = now - min(max(ran_s, 0.0), timeout_s)
         left = self._began + timeout_s - now
         self.was_late = self.was_late or left <= 0

@@ -139,7 +139,7 @@ class Jobs:
 
     async def _reconcile(self, job_id: str) -> None:
         """Passes until nothing of the job is desired and nothing is there, or another krane leads."""
-        clock, backoff = Clock(), Backoff(*LOOK_S)
+        clock, backoff, faults = Clock(), Backoff(*LOOK_S), Backoff(*RETRY_S)
         while self._term() is not None:
             job = self._desired.job(job_id)
             try:
@@ -150,6 +150,7 @@ class Jobs:
                     await self._remove(job_id)
                     return
                 wait_s = await self._pass(job, clock)
+                faults.reset()
                 if wait_s is None:
                     wait_s = backoff.next_s()
                 else:
@@ -158,7 +159,7 @@ class Jobs:
                 if not clock.is_running:
                     self._report(job_id, job_pb2.JOB_STATUS_PENDING, error.message)
                 log.info("a job waits", extra=fields(job_id=job_id, error=error.message))
-                wait_s = 1.0
+                wait_s = faults.next_s()
             await self._wait(wait_s)
 
     async def _pass(self, job: pb.DesiredJob, clock: Clock) -> float | None:
@@ -169,7 +170,7 @@ class Jobs:
         spec = JobSpec(job.job_id, deployment_spec(job.of), job.kind == job_pb2.JOB_KIND_RELEASE)
         seen = await self._runtime.observe_job(spec)
         if seen is None or seen.seen.status is InstanceStatus.CREATED:
-            return await self._start(job, spec, seen)
+            return await self._start(job, spec, seen, clock)
         self._logs.job_seen(seen.seen, job.of, lambda: self._observed(spec))
         if seen.seen.status is not InstanceStatus.EXITED:
             self._report(job.job_id, job_pb2.JOB_STATUS_RUNNING, seen=seen)
@@ -184,7 +185,9 @@ class Jobs:
         found = await self._runtime.observe_job(spec)
         return None if found is None else found.seen
 
-    async def _start(self, job: pb.DesiredJob, spec: JobSpec, seen: JobObservation | None) -> float | None:
+    async def _start(
+        self, job: pb.DesiredJob, spec: JobSpec, seen: JobObservation | None, clock: Clock
+    ) -> float | None:
         if job.stopped:
             if seen is not None:
                 await self._runtime.remove_job(job.job_id)
@@ -198,13 +201,16 @@ class Jobs:
                 return 1.0
         self._there[job.job_id] = JobRef(job.job_id, job.of.environment_id, spec.is_release)
         try:
-            await self._runtime.start_job(spec)
+            found = await self._runtime.start_job(spec)
         except PendingError as error:
             self._report(job.job_id, job_pb2.JOB_STATUS_PENDING, error.message)
             return None
         except FailedPrecondition as error:
             self._end(job.job_id, job_pb2.JOB_STATUS_FAILED, code=error.code, reason=error.message)
             return REPEAT_S
+        clock.started()
+        if found.seen.status is InstanceStatus.CREATED:  # its runtime starts it in a moment
+            return None
         log.info("job started", extra=fields(job_id=job.job_id, deployment_id=job.of.deployment_id))
         return 0.0
 

@@ -46,6 +46,7 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
         self.instances: dict[str, pb.InstanceReport] = {}
         self.jobs: dict[str, pb.DesiredJob] = {}
         self.job_reports: dict[str, pb.JobReport] = {}
+        self.job_requests: list[pb.ReportJobsRequest] = []
         self.keep_jobs = False
         self.images: list[pb.ReportImagesRequest] = []
         self.unused_images: set[str] = set()
@@ -205,6 +206,7 @@ class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
         if self.refuse_reports > 0:
             self.refuse_reports -= 1
             await context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
+        self.job_requests.append(request)
         for report in request.jobs:
             known = self.job_reports.get(report.job_id)
             if known is None or known.status in (job_pb2.JOB_STATUS_PENDING, job_pb2.JOB_STATUS_RUNNING):

@@ -91,7 +91,7 @@ class Machine:
 
     async def start(self, server: Server) -> None:
         """Starts its app."""
-        started_at_ms = server.seen.started_at_ms + 1000
+        started_at_ms = int(time.time() * 1000) if server.job else server.seen.started_at_ms + 1000
         server.seen = replace(server.seen, status=InstanceStatus.RUNNING, started_at_ms=started_at_ms)
         if (code := server.spec.variables.get(ENDED_AT_ONCE)) is not None:
             await server.print("as told")
