@@ -10,6 +10,7 @@ from typing import Any
 
 from sealift.client.connection import Connection
 from sealift.client.credentials import Endpoint
+from sealift.client.exec_stream import ExecStream
 from sealift.client.retry import FIRST_CONTACT, ONCE, PATIENT, Retry
 from sealift.client.tracing import NO_TRACING, Tracing
 from sealift.ctrl.v1 import (
@@ -56,6 +57,7 @@ class Client(Connection):
             deployment_pb2_grpc,
             domain_pb2_grpc,
             environment_pb2_grpc,
+            exec_pb2_grpc,
             key_pb2_grpc,
             project_pb2_grpc,
             stats_pb2_grpc,
@@ -70,6 +72,7 @@ class Client(Connection):
         self._builds: Any = build_pb2_grpc.BuildServiceStub(self._channel)
         self._deployments: Any = deployment_pb2_grpc.DeploymentServiceStub(self._channel)
         self._deletions: Any = deletion_pb2_grpc.DeletionServiceStub(self._channel)
+        self._execs: Any = exec_pb2_grpc.ExecServiceStub(self._channel)
         self._keys: Any = key_pb2_grpc.KeyServiceStub(self._channel)
 
     # -- the server
@@ -336,6 +339,10 @@ class Client(Connection):
         """One stream of an operation's changes; `follow.follow_operation` reconnects."""
         request = deployment_pb2.WatchOperationRequest(operation_id=operation_id)
         return self._stream(self._deployments.WatchOperation, request)
+
+    def open_exec(self) -> ExecStream:
+        """The call of one command in an instance; close it."""
+        return ExecStream(self._execs.Exec(metadata=self._metadata()), self._error)
 
     # -- deletions; recording one is idempotent
 

@@ -23,6 +23,7 @@ from sealift.client.testing_certificates import FakeCertificates
 from sealift.client.testing_deletions import FakeDeletions
 from sealift.client.testing_deployment import FakeDeployment, Scenario, goes_live, now_ms
 from sealift.client.testing_domains import FakeDomains
+from sealift.client.testing_execs import FakeExecs
 from sealift.client.testing_keys import FakeKeys
 from sealift.client.testing_projects import FakeProjects
 from sealift.client.testing_servicer import KEY, REQUEST_ID, refuse
@@ -41,6 +42,7 @@ from sealift.ctrl.v1 import (
     domain_pb2_grpc,
     environment_pb2,
     environment_pb2_grpc,
+    exec_pb2_grpc,
     key_pb2_grpc,
     log_pb2,
     project_pb2,
@@ -58,6 +60,7 @@ class FakeServer(
     FakeStats,
     FakeCertificates,
     FakeKeys,
+    FakeExecs,
     ctrl_pb2_grpc.CtrlServiceServicer,
     build_pb2_grpc.BuildServiceServicer,
     deployment_pb2_grpc.DeploymentServiceServicer,
@@ -120,6 +123,7 @@ class FakeServer(
             acme_pb2_grpc,
             key_pb2_grpc,
             stats_pb2_grpc,
+            exec_pb2_grpc,
         ):
             for name in dir(module):
                 if name.startswith("add_") and name.endswith("_to_server"):
@@ -133,8 +137,12 @@ class FakeServer(
         await self._grpc.start()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def stop(self) -> None:
+        """Ends every call, and takes no more. Idempotent."""
         await self._grpc.stop(0)
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
