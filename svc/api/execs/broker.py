@@ -5,10 +5,10 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 
+from pkg.config.sections import Exec
 from pkg.errors import NotFound, ResourceExhausted, Unavailable
 from pkg.ids import new_id
 from sealift.ctrl.v1 import exec_pb2 as pb
-from svc.api.config import Exec
 from svc.api.execs.channel import Channel, ClosedError
 from svc.api.execs.session import ExecSession
 

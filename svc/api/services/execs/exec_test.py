@@ -14,11 +14,11 @@ from msgspec.structs import replace
 from sqlalchemy import select
 
 from pkg.audit.tables import audit_log
+from pkg.config.sections import Exec
 from pkg.testing.wait import WAIT_S
 from sealift.ctrl.v1 import deployment_pb2, environment_pb2, exec_pb2_grpc, key_pb2
 from sealift.ctrl.v1 import exec_pb2 as pb
 from svc.api.cluster_testing import register, report, seen
-from svc.api.config import Exec
 from svc.api.conftest import Deploy
 from svc.api.deployment_testing import make_ready
 from svc.api.testing import REGION, RecordingRestate, RunningApi, config_in, refused, running_api
