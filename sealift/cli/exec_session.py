@@ -44,7 +44,7 @@ class ExecSession:
         if self._tty:
             if size := size_of(STDOUT):
                 start.size.columns, start.size.rows = size
-            start.term = os.environ.get("TERM", "")[:64]
+            start.terminal_type = os.environ.get("TERM", "")[:64]
         try:
             await self._stream.start(start)
             first = await self._stream.read()

@@ -91,7 +91,7 @@ class _Command:
         self._resize(self._start.size)
         self.process = await asyncio.create_subprocess_exec(
             "setsid", "--ctty", *words, stdin=theirs, stdout=theirs, stderr=theirs,
-            env=os.environ | {"TERM": self._start.term},
+            env=os.environ | {"TERM": self._start.terminal_type},
         )  # fmt: skip
         os.close(theirs)
 

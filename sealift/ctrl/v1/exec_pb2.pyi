@@ -108,7 +108,7 @@ class ExecStart(_message.Message):
     STDIN_FIELD_NUMBER: _builtins.int
     TTY_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
-    TERM_FIELD_NUMBER: _builtins.int
+    TERMINAL_TYPE_FIELD_NUMBER: _builtins.int
     environment_id: _builtins.str
     """its live deployment; excludes deployment_id"""
     deployment_id: _builtins.str
@@ -120,8 +120,8 @@ class ExecStart(_message.Message):
     """stdin is sent; else the command has none"""
     tty: _builtins.bool
     """it gets a terminal; stdout and stderr are then one"""
-    term: _builtins.str
-    """its type, e.g. "xterm-256color"; at most 64 of A-Z a-z 0-9 . _ + -"""
+    terminal_type: _builtins.str
+    """e.g. "xterm-256color"; at most 64 of A-Z a-z 0-9 . _ + -"""
     @_builtins.property
     def command(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """1..256 words of 64 KiB together; no shell unless it is one"""
@@ -141,11 +141,11 @@ class ExecStart(_message.Message):
         stdin: _builtins.bool = ...,
         tty: _builtins.bool = ...,
         size: Global___TerminalSize | None = ...,
-        term: _builtins.str = ...,
+        terminal_type: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_replica", b"_replica", "replica", b"replica", "size", b"size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replica", b"_replica", "command", b"command", "deployment_id", b"deployment_id", "environment_id", b"environment_id", "region", b"region", "replica", b"replica", "size", b"size", "stdin", b"stdin", "term", b"term", "tty", b"tty"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replica", b"_replica", "command", b"command", "deployment_id", b"deployment_id", "environment_id", b"environment_id", "region", b"region", "replica", b"replica", "size", b"size", "stdin", b"stdin", "terminal_type", b"terminal_type", "tty", b"tty"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__replica: _TypeAlias = _typing.Literal["replica"]  # noqa: Y015
     _WhichOneofArgType__replica: _TypeAlias = _typing.Literal["_replica", b"_replica"]  # noqa: Y015

@@ -46,7 +46,7 @@ class ExecServiceServicer:
 
     def Exec(self, request_iterator, context):
         """Runs a command in an instance. The first message has `start`, all others `input`; the answers end with `exit`. When the
-        call ends before that, by whichever side, the command is ended. Only by gRPC: FailedPrecondition rpc.grpc_only by HTTP
+        call ends before that, by whichever side, the command is ended. Only by gRPC: FailedPrecondition server.grpc_only by HTTP
         with JSON.
 
         FailedPrecondition exec.no_instance, exec.not_running; ResourceExhausted exec.limit names the bound; Unavailable

@@ -33,7 +33,7 @@ class ExecServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ExecServiceAsyncStub: ...
     Exec: _grpc.StreamStreamMultiCallable[_exec_pb2.ExecRequest, _exec_pb2.ExecResponse]
     """Runs a command in an instance. The first message has `start`, all others `input`; the answers end with `exit`. When the
-    call ends before that, by whichever side, the command is ended. Only by gRPC: FailedPrecondition rpc.grpc_only by HTTP
+    call ends before that, by whichever side, the command is ended. Only by gRPC: FailedPrecondition server.grpc_only by HTTP
     with JSON.
 
     FailedPrecondition exec.no_instance, exec.not_running; ResourceExhausted exec.limit names the bound; Unavailable
@@ -45,7 +45,7 @@ class ExecServiceAsyncStub(ExecServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Exec: _aio.StreamStreamMultiCallable[_exec_pb2.ExecRequest, _exec_pb2.ExecResponse]  # type: ignore[assignment]
     """Runs a command in an instance. The first message has `start`, all others `input`; the answers end with `exit`. When the
-    call ends before that, by whichever side, the command is ended. Only by gRPC: FailedPrecondition rpc.grpc_only by HTTP
+    call ends before that, by whichever side, the command is ended. Only by gRPC: FailedPrecondition server.grpc_only by HTTP
     with JSON.
 
     FailedPrecondition exec.no_instance, exec.not_running; ResourceExhausted exec.limit names the bound; Unavailable
@@ -60,7 +60,7 @@ class ExecServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_exec_pb2.ExecResponse], _abc.AsyncIterator[_exec_pb2.ExecResponse]]:
         """Runs a command in an instance. The first message has `start`, all others `input`; the answers end with `exit`. When the
-        call ends before that, by whichever side, the command is ended. Only by gRPC: FailedPrecondition rpc.grpc_only by HTTP
+        call ends before that, by whichever side, the command is ended. Only by gRPC: FailedPrecondition server.grpc_only by HTTP
         with JSON.
 
         FailedPrecondition exec.no_instance, exec.not_running; ResourceExhausted exec.limit names the bound; Unavailable

@@ -46,7 +46,7 @@ def add_routes(app: web.Application, services: Iterable[Service], pipeline: RpcP
     for service in services:
         for method in service.methods.values():
             handle = _unary(method, pipeline) if method.unary else _stream(method, pipeline)
-            app.router.add_post(method.path, _grpc_only(method) if method.bidi else handle)
+            app.router.add_post(method.path, _grpc_only(method, pipeline) if method.bidi else handle)
 
 
 def _unary(method: Method, pipeline: RpcPipeline) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -97,13 +97,16 @@ def _stream(method: Method, pipeline: RpcPipeline) -> Callable[[web.Request], Aw
     return handle
 
 
-def _grpc_only(method: Method) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _grpc_only(method: Method, pipeline: RpcPipeline) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
-        text = f"{method.path} takes a stream of requests, which HTTP with JSON does not have: call it by gRPC."
         metadata = _metadata(request)
-        return await _refusal(
-            request, Failure(FailedPrecondition("rpc.grpc_only", text), metadata[REQUEST_ID]), metadata
-        )
+        try:
+            receive = partial(_message, request, method)
+            async with pipeline.enter(method, metadata, receive, transport="http", peer=peer_of(request)):
+                text = "takes a stream of requests, which HTTP with JSON does not have: call it by gRPC."
+                raise FailedPrecondition("server.grpc_only", f"{method.path} {text}")
+        except Failure as failure:
+            return await _refusal(request, failure, metadata)
 
     return handle
 

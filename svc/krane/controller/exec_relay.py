@@ -204,7 +204,7 @@ def _spec(task: pb.ExecTask) -> ExecSpec:
         tuple(start.command),
         stdin=start.stdin,
         tty=start.tty,
-        term=start.term,
+        term=start.terminal_type,
         columns=start.size.columns,
         rows=start.size.rows,
     )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from svc.krane.runtime.execs import END_WITHIN_S, MARK, ExecSpec
 
+# A command that was just begun may not carry its mark yet.
 _EACH = f"""
 each() {{
   each_found=1
@@ -22,20 +23,28 @@ each() {{
   done 2>/dev/null
   return $each_found
 }}
+found() {{
+  found_n=0
+  until each "$1"; do
+    found_n=$((found_n+1))
+    [ $found_n -lt 10 ] || return 1
+    sleep 0.1
+  done 2>/dev/null
+}}
 end() {{
-  each HUP || return 0
+  found HUP || return 0
   sleep {END_WITHIN_S:g} 2>/dev/null
   end_n=0
   while each KILL && [ $end_n -lt 20 ]; do end_n=$((end_n+1)); done
 }}
 """
-_SIGNAL = f"id=$2{_EACH}each $1\nexit 0\n"
+_SIGNAL = f"id=$2{_EACH}found $1\nexit 0\n"
 _END = f"id=$1{_EACH}end\nexit 0\n"
 # It lives as long as its stdin, which ends with krane's connection, however krane ends.
 _GUARD = f"""id=$1{_EACH}echo {MARK}
 while IFS=' ' read -r word name; do
   case $word in
-    signal) each "$name" ;;
+    signal) found "$name" ;;
     done) exit 0 ;;
     end) break ;;
   esac

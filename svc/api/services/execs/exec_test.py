@@ -104,7 +104,7 @@ class Scene:
     async def connect(self, exec_id: str, region: str = REGION) -> Side:
         """Krane's call of one command."""
         stub: Any = self.api.krane.cluster.ConnectExec
-        call = stub(metadata=(("authorization", f"Bearer {self.api.krane_key}"),))
+        call = stub()
         self.calls.append(call)
         await call.write(pb.ConnectExecRequest(region=region, exec_id=exec_id))
         return Side(call)
@@ -207,7 +207,7 @@ async def test_who_may_deploy_may_exec(scene: Scene, api: RunningApi) -> None:
         ({"environment_id": "nonsense"}, "start.environment_id"),
         ({"region": "No Region"}, "start.region"),
         ({"replica": 5000}, "start.replica"),
-        ({"term": "a b"}, "start.term"),
+        ({"terminal_type": "a b"}, "start.terminal_type"),
         ({"size": pb.TerminalSize(columns=0, rows=1)}, "start.size.columns"),
     ],
 )

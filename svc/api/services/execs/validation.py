@@ -29,7 +29,7 @@ def exec_start(request: pb.ExecRequest) -> pb.ExecStart:
         check_slug("start.region", start.region)
     check_range("start.replica", start.replica, 0, MAX_REPLICA)
     _check_command(start)
-    check_form("start.term", start.term, _TERM, "up to 64 of A-Z a-z 0-9 . _ + -")
+    check_form("start.terminal_type", start.terminal_type, _TERM, "up to 64 of A-Z a-z 0-9 . _ + -")
     if start.HasField("size"):
         check_size("start.size", start.size)
     return start

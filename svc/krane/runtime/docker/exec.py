@@ -131,12 +131,11 @@ class ContainerExec:
 
     async def signal(self, number: int) -> None:
         """See `ExecProcess.signal`."""
+        if self._is_visible:
+            exec_processes.send(await self._begun(), number)
+            return
         facts = await self._engine.inspect(self._engine_id)
         if facts is None or not facts["Running"]:
-            return
-        if self._is_visible:
-            pids = await asyncio.to_thread(self._processes, facts["Pid"])
-            exec_processes.send(pids, number)
             return
         name = signal.Signals(number).name.removeprefix("SIG")
         await run_script(self._engine, self._container_id, signal_command(self._spec.exec_id, name))
@@ -165,16 +164,24 @@ class ContainerExec:
         if not self._is_visible:
             await run_script(self._engine, self._container_id, end_command(self._spec.exec_id))
             return
-        session = facts["Pid"]
-        exec_processes.send(await asyncio.to_thread(self._processes, session), signal.SIGHUP)
+        exec_processes.send(await self._begun(), signal.SIGHUP)
         loop = asyncio.get_running_loop()
-        until = loop.time() + END_WITHIN_S
+        until, session = loop.time() + END_WITHIN_S, facts["Pid"]
         while loop.time() < until:
             if not await asyncio.to_thread(self._processes, session):
                 return
             await asyncio.sleep(POLL_S)
         if not await asyncio.to_thread(exec_processes.kill_all, self._container_id, self._spec.exec_id, session):
             log.warning("processes of a command do not end", extra=fields(exec_id=self._spec.exec_id))
+
+    async def _begun(self) -> list[int]:
+        """The command's processes; of one that was just started, once they are there. None: it has ended."""
+        while (facts := await self._engine.inspect(self._engine_id)) is not None:
+            pids = await asyncio.to_thread(self._processes, facts["Pid"])
+            if pids or not facts["Running"]:
+                return pids
+            await asyncio.sleep(POLL_S)
+        return []
 
     def _processes(self, session: int) -> list[int]:
         return exec_processes.of_exec(self._container_id, self._spec.exec_id, session)
