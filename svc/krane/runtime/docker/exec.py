@@ -93,6 +93,7 @@ class ContainerExec:
         self._reading: asyncio.Task[tuple[int, bytes] | None] | None = None
         self._end: ExecEnd | None = None
         self._is_first = True
+        self._pid = 0  # of the command's first process, on the engine's machine
         self._closing: asyncio.Task[None] | None = None
 
     async def read(self) -> ExecOutput | ExecEnd:
@@ -149,7 +150,8 @@ class ContainerExec:
     async def _close(self) -> None:
         try:
             async with asyncio.timeout(CLOSE_WITHIN_S):
-                if self._end is None:
+                # Without a code the engine has forgotten the command, as one that was restarted does.
+                if self._end is None or self._end.exit_code is None:
                     await self._end_processes()
         except (Unavailable, TimeoutError, OSError) as error:
             log.warning("a command could not be ended", extra=fields(exec_id=self._spec.exec_id, error=str(error)))
@@ -158,33 +160,31 @@ class ContainerExec:
         await self._connection.close()
 
     async def _end_processes(self) -> None:
-        facts = await self._engine.inspect(self._engine_id)
-        if facts is None:
-            return
         if not self._is_visible:
             await run_script(self._engine, self._container_id, end_command(self._spec.exec_id))
             return
         exec_processes.send(await self._begun(), signal.SIGHUP)
         loop = asyncio.get_running_loop()
-        until, session = loop.time() + END_WITHIN_S, facts["Pid"]
+        until = loop.time() + END_WITHIN_S
         while loop.time() < until:
-            if not await asyncio.to_thread(self._processes, session):
+            if not await asyncio.to_thread(self._processes):
                 return
             await asyncio.sleep(POLL_S)
-        if not await asyncio.to_thread(exec_processes.kill_all, self._container_id, self._spec.exec_id, session):
+        if not await asyncio.to_thread(exec_processes.kill_all, self._container_id, self._spec.exec_id, self._pid):
             log.warning("processes of a command do not end", extra=fields(exec_id=self._spec.exec_id))
 
     async def _begun(self) -> list[int]:
         """The command's processes; of one that was just started, once they are there. None: it has ended."""
-        while (facts := await self._engine.inspect(self._engine_id)) is not None:
-            pids = await asyncio.to_thread(self._processes, facts["Pid"])
-            if pids or not facts["Running"]:
+        while True:
+            facts = await self._engine.inspect(self._engine_id)
+            self._pid = self._pid if facts is None else facts["Pid"]
+            pids = await asyncio.to_thread(self._processes)
+            if pids or facts is None or not facts["Running"]:
                 return pids
             await asyncio.sleep(POLL_S)
-        return []
 
-    def _processes(self, session: int) -> list[int]:
-        return exec_processes.of_exec(self._container_id, self._spec.exec_id, session)
+    def _processes(self) -> list[int]:
+        return exec_processes.of_exec(self._container_id, self._spec.exec_id, self._pid)
 
     async def _next(self) -> tuple[int, bytes] | None:
         """The next piece; None also when the command has ended and nothing more came of those that hold its output."""
