@@ -30,10 +30,12 @@ PATH = re.compile(
 Right = tuple[str, str, str]
 # What the contract never comes to: an app whose events say why it does not start, a lost node, logins for pulls that
 # change, variables of a revision without Pods, a budget or an autoscaler that is there already, metrics where nodes may
-# be asked.
+# be asked, commands of users.
 RARE: frozenset[Right] = frozenset({
     ("", "events", "list"),
     ("", "nodes", "get"),
+    ("", "pods/exec", "create"),
+    ("", "pods/exec", "get"),
     ("", "secrets", "delete"),
     ("", "secrets", "get"),
     ("", "secrets", "patch"),

@@ -11,7 +11,8 @@ class AuditEntry:
     Attributes:
         at: epoch ms.
         method: "/package.Service/Method".
-        targets: ids of what was made or changed, by the protos' field names. Never another value of the request.
+        targets: ids of what was made or changed, by the protos' field names; of an exec also its command, without
+            secrets that are known. Never another value of the request.
     """
 
     at: int

@@ -64,6 +64,38 @@ class Database(Strict):
         return [] if scheme in {"sqlite", "postgresql"} else ["url: begins with neither sqlite: nor postgresql:"]
 
 
+class Exec(Strict):
+    """Commands that users run in instances.
+
+    Attributes:
+        max_running: at once, of the installation: 0..200; 0 refuses all.
+        max_per_region: at once in one region: 1..200.
+        max_per_environment: at once in one environment: 1..200.
+        idle_timeout_s: a command without input and output for so long is ended: 1..86400.
+        max_duration_s: a command is ended after so long: 1..604800.
+    """
+
+    max_running: int = 50
+    max_per_region: int = 20
+    max_per_environment: int = 5
+    idle_timeout_s: int = 1800
+    max_duration_s: int = 14400
+
+    def problems(self) -> list[str]:
+        """All are within their bounds."""
+        bounds = (
+            ("max_running", 0, 200),
+            ("max_per_region", 1, 200),
+            ("max_per_environment", 1, 200),
+            ("idle_timeout_s", 1, 86_400),
+            ("max_duration_s", 1, 604_800),
+        )
+        values = [(key, getattr(self, key), low, high) for key, low, high in bounds]
+        return [
+            f"{key}: expected {low} to {high}, got {one}" for key, one, low, high in values if not low <= one <= high
+        ]
+
+
 class Restate(Strict):
     """Where the workflow engine answers.
 

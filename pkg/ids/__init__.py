@@ -8,27 +8,10 @@ import re
 import secrets
 import time
 
-PREFIXES = frozenset(
-    {
-        "ws",
-        "proj",
-        "env",
-        "dep",
-        "bld",
-        "ins",
-        "op",
-        "key",
-        "req",
-        "inst",
-        "drain",
-        "aud",
-        "cert",
-        "ord",
-        "dom",
-        "del",
-        "job",
-    }
-)
+PREFIXES = frozenset({
+    "ws", "proj", "env", "dep", "bld", "ins", "op", "key", "req", "inst", "drain", "aud", "cert", "ord", "dom", "del",
+    "job", "exec",
+})  # fmt: skip
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: no i, l, o, u
 _LENGTH = 26
 _BODY = re.compile(rf"[{_ALPHABET}]{{{_LENGTH}}}")

@@ -52,6 +52,7 @@ OWN: dict[str, str] = {
 
 # Proto fields that are secret, or too large for a log.
 NEVER = frozenset({
-    "build_args", "commit_message", "idempotency_key", "key", "log_tail", "plain_variables", "private_key_pem",
-    "secret", "secrets", "set_plain_variables", "set_variables", "text", "upload_url", "value", "values", "variables",
+    "build_args", "command", "commit_message", "idempotency_key", "key", "log_tail", "plain_variables",
+    "private_key_pem", "secret", "secrets", "set_plain_variables", "set_variables", "stderr", "stdin", "stdout", "text",
+    "upload_url", "value", "values", "variables",
 })  # fmt: skip

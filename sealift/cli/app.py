@@ -31,6 +31,7 @@ COMMANDS = {
     "promote": LazyCommand("sealift.cli.commands.promote:promote", "Make a ready deployment the live one."),
     "rollback": LazyCommand("sealift.cli.commands.rollback:rollback", "Return to the version that was live before."),
     "ps": LazyCommand("sealift.cli.commands.ps:ps", "List the instances that run now, with CPU and memory."),
+    "exec": LazyCommand("sealift.cli.commands.exec:exec_command", "Run a command in an instance that runs."),
     "scale": LazyCommand("sealift.cli.commands.scale:scale", "Set how many instances run, and wait until they do."),
     "restart": LazyCommand("sealift.cli.commands.restart:restart", "Make all instances again, one at a time."),
     "cancel": LazyCommand("sealift.cli.commands.cancel:cancel", "Cancel a deployment or build that has not finished."),

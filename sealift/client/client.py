@@ -10,6 +10,7 @@ from typing import Any
 
 from sealift.client.connection import Connection
 from sealift.client.credentials import Endpoint
+from sealift.client.exec_stream import ExecStream
 from sealift.client.retry import FIRST_CONTACT, ONCE, PATIENT, Retry
 from sealift.client.tracing import NO_TRACING, Tracing
 from sealift.ctrl.v1 import (
@@ -57,6 +58,7 @@ class Client(Connection):
             deployment_pb2_grpc,
             domain_pb2_grpc,
             environment_pb2_grpc,
+            exec_pb2_grpc,
             job_pb2_grpc,
             key_pb2_grpc,
             project_pb2_grpc,
@@ -73,6 +75,7 @@ class Client(Connection):
         self._deployments: Any = deployment_pb2_grpc.DeploymentServiceStub(self._channel)
         self._deletions: Any = deletion_pb2_grpc.DeletionServiceStub(self._channel)
         self._jobs: Any = job_pb2_grpc.JobServiceStub(self._channel)
+        self._execs: Any = exec_pb2_grpc.ExecServiceStub(self._channel)
         self._keys: Any = key_pb2_grpc.KeyServiceStub(self._channel)
 
     # -- the server
@@ -377,6 +380,12 @@ class Client(Connection):
     def stream_job(self, job_id: str) -> AsyncIterator[job_pb2.WatchJobResponse]:
         """One stream of a job's changes; `follow.follow_job` reconnects."""
         return self._stream(self._jobs.WatchJob, job_pb2.WatchJobRequest(job_id=job_id))
+
+    # -- commands in instances
+
+    def open_exec(self) -> ExecStream:
+        """The call of one command in an instance; close it."""
+        return ExecStream(self._execs.Exec(metadata=self._metadata()), self._error)
 
     # -- deletions; recording one is idempotent
 

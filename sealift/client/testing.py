@@ -23,6 +23,7 @@ from sealift.client.testing_certificates import FakeCertificates
 from sealift.client.testing_deletions import FakeDeletions
 from sealift.client.testing_deployment import FakeDeployment, Scenario, goes_live, now_ms
 from sealift.client.testing_domains import FakeDomains
+from sealift.client.testing_execs import FakeExecs
 from sealift.client.testing_jobs import FakeJobs
 from sealift.client.testing_keys import FakeKeys
 from sealift.client.testing_projects import FakeProjects
@@ -42,6 +43,7 @@ from sealift.ctrl.v1 import (
     domain_pb2_grpc,
     environment_pb2,
     environment_pb2_grpc,
+    exec_pb2_grpc,
     job_pb2_grpc,
     key_pb2_grpc,
     log_pb2,
@@ -61,6 +63,7 @@ class FakeServer(
     FakeCertificates,
     FakeKeys,
     FakeJobs,
+    FakeExecs,
     ctrl_pb2_grpc.CtrlServiceServicer,
     build_pb2_grpc.BuildServiceServicer,
     deployment_pb2_grpc.DeploymentServiceServicer,
@@ -124,6 +127,7 @@ class FakeServer(
             job_pb2_grpc,
             key_pb2_grpc,
             stats_pb2_grpc,
+            exec_pb2_grpc,
         ):
             for name in dir(module):
                 if name.startswith("add_") and name.endswith("_to_server"):
@@ -137,8 +141,12 @@ class FakeServer(
         await self._grpc.start()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def stop(self) -> None:
+        """Ends every call, and takes no more. Idempotent."""
         await self._grpc.stop(0)
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
         for task in self._tasks:
             task.cancel()
         if self._tasks:

@@ -21,15 +21,16 @@ from sealift.ctrl.v1 import (
     deployment_pb2,
     domain_pb2,
     environment_pb2,
+    exec_pb2,
     job_pb2,
     key_pb2,
     project_pb2,
 )
 from sealift.ctrl.v1.options_pb2 import Permission
-from svc.api.cluster_testing import place, register
+from svc.api.cluster_testing import place, register, report, seen
 from svc.api.conftest import Deploy, Upload
 from svc.api.deployment_testing import make_ready
-from svc.api.testing import RunningApi, begin_drain
+from svc.api.testing import REGION, RunningApi, begin_drain
 
 # they need a permission to change something, and change nothing that anybody sees
 UNAUDITED = {"KeyService/ListKeys", "BuildService/GenerateUploadURL", "CtrlService/GetDrainStatus"}
@@ -59,6 +60,7 @@ def mutations() -> set[str]:
 async def test_every_mutation_leaves_one_row(api: RunningApi, upload: Upload, deploy: Deploy) -> None:
     """Promise: each method that changes something writes who, in which call, on what; a new one fails here first."""
     admin = api.admin
+    await register(api)
     project = (await admin.project.CreateProject(project_pb2.CreateProjectRequest(slug="audited"))).project
     project_id = project.project_id
     await admin.project.UpdateProject(project_pb2.UpdateProjectRequest(project_id=project_id, name="A name"))
@@ -116,6 +118,14 @@ async def test_every_mutation_leaves_one_row(api: RunningApi, upload: Upload, de
     wish = {"name": "a.example", "names_json": ["a.example"], "issuer": "local", "challenge": "", "workspace_id": None}
     await api.db.write(certificates.put_managed, wish, 1)
     await admin.acme.RetryCertificate(acme_pb2.RetryCertificateRequest(name="a.example"))
+    await report(api, seen(second.deployment_id, deployment_pb2.INSTANCE_STATE_HEALTHY))
+    kranes = api.krane.cluster.ServeExecs(exec_pb2.ServeExecsRequest(region=REGION))
+    await kranes.read()
+    start = exec_pb2.ExecStart(deployment_id=second.deployment_id, command=["echo", SECRET])
+    run = admin.exec.Exec([exec_pb2.ExecRequest(start=start)])
+    assert (await kranes.read()).HasField("task")
+    run.cancel()
+    kranes.cancel()
     await admin.deployment.DeleteDeployment(
         deployment_pb2.DeleteDeploymentRequest(deployment_id=cancelled.deployment_id)
     )
@@ -137,7 +147,8 @@ async def test_every_mutation_leaves_one_row(api: RunningApi, upload: Upload, de
     }  # fmt: skip
     assert [row.targets_json for row in rows if "key_id" in row.targets_json] == [{"key_id": key.key_id}] * 2
     for row in rows:
-        assert all((name.endswith("_id") or name == "name") and value for name, value in row.targets_json.items())
+        names = ("name", "command")
+        assert all((name.endswith("_id") or name in names) and value for name, value in row.targets_json.items())
     assert SECRET not in json.dumps([row.targets_json for row in rows])
 
 

@@ -8,6 +8,7 @@ from pkg.config import Strict
 from pkg.config.sections import (
     LOOPBACK_NETWORKS,
     Database,
+    Exec,
     Ingress,
     Log,
     Restate,
@@ -177,6 +178,7 @@ class ApiConfig(Strict):
     limits: Limits = Limits()
     retention: Retention = Retention()
     logs: Logs = Logs()
+    exec: Exec = Exec()
     build: Build = Build()
     registry: RegistryAddress | None = None
     images: Images = Images()

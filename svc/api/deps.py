@@ -13,6 +13,7 @@ from pkg.telemetry import Telemetry
 from svc.api.config import ApiConfig
 from svc.api.dispatch.dispatcher import Dispatcher
 from svc.api.dispatch.notifier import Notifier
+from svc.api.execs.broker import ExecBroker
 from svc.api.rpc import Authorizer
 
 
@@ -43,3 +44,4 @@ class ApiDeps:
     dispatcher: Dispatcher
     notifier: Notifier
     payload_key: bytes
+    execs: ExecBroker

@@ -29,6 +29,7 @@ from svc.api.dispatch.dispatcher import Dispatcher
 from svc.api.dispatch.notifier import Notifier
 from svc.api.dispatch.reconciler import Reconciler
 from svc.api.domains.checker import DomainChecker
+from svc.api.execs.broker import ExecBroker
 from svc.api.http.app import make_app
 from svc.api.http.health import Health
 from svc.api.jobs.sweep import EVERY_S as SWEEP_EVERY_S
@@ -146,6 +147,7 @@ async def _deps(config: ApiConfig, local_url: str, store: ObjectStore, runner: R
         dispatcher=Dispatcher(db, restate, now_ms, tracing.current()),
         notifier=Notifier(restate),
         payload_key=vault.derived_key(KeyPurpose.IDEMPOTENCY_PAYLOAD),
+        execs=ExecBroker(config.exec),
     )
 
 

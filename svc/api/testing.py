@@ -39,6 +39,7 @@ from sealift.ctrl.v1 import (
     deployment_pb2_grpc,
     domain_pb2_grpc,
     environment_pb2_grpc,
+    exec_pb2_grpc,
     job_pb2_grpc,
     key_pb2_grpc,
     project_pb2_grpc,
@@ -137,6 +138,7 @@ class Stubs:
         self.stats: Any = stats_pb2_grpc.StatsServiceStub(channel)
         self.cluster: Any = cluster_pb2_grpc.ClusterServiceStub(channel)
         self.job: Any = job_pb2_grpc.JobServiceStub(channel)
+        self.exec: Any = exec_pb2_grpc.ExecServiceStub(channel)
         self.key: Any = key_pb2_grpc.KeyServiceStub(channel)
 
 
@@ -160,6 +162,16 @@ class _KeyOnStream(aio.UnaryStreamClientInterceptor):  # type: ignore[misc]  # t
         return await continuation(_with_key(details, self._key), request)
 
 
+class _KeyOnBidi(aio.StreamStreamClientInterceptor):  # type: ignore[misc]  # the same
+    """Puts the key into every stream in both directions."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    async def intercept_stream_stream(self, continuation: Any, details: Any, requests: Any) -> Any:
+        return await continuation(_with_key(details, self._key), requests)
+
+
 def _with_key(details: Any, key: str) -> Any:
     metadata = aio.Metadata(*(details.metadata or ()))
     metadata.add("authorization", f"Bearer {key}")
@@ -168,7 +180,7 @@ def _with_key(details: Any, key: str) -> Any:
 
 def channel_with(address: str, key: str | None = None) -> aio.Channel:
     """A channel whose calls carry the key."""
-    interceptors = None if key is None else [_KeyOnUnary(key), _KeyOnStream(key)]
+    interceptors = None if key is None else [_KeyOnUnary(key), _KeyOnStream(key), _KeyOnBidi(key)]
     return aio.insecure_channel(address, interceptors=interceptors)
 
 

@@ -25,6 +25,7 @@ from svc.krane.controller.departure import GRACE_S, Departure
 from svc.krane.controller.deps import DRAIN_S, KraneDeps
 from svc.krane.controller.desired import Change, DesiredState
 from svc.krane.controller.endpoints import Endpoints, EndpointsFile, boot_id
+from svc.krane.controller.execs import Execs
 from svc.krane.controller.feed import Feed
 from svc.krane.controller.images import ImageCleanup
 from svc.krane.controller.jobs import Jobs
@@ -169,6 +170,7 @@ async def start(config: KraneConfig, runner: Runner, ingress: Ingress, timing: T
         ("feed", feed.run()),
         ("registration", registration.run(installation_id, runtime.check)),
         ("engine", _open(runtime, on_engine)),
+        ("execs", Execs(config.region, contact.replica_id, runtime, api).run(deps.engine_found)),
         ("image cleanup", _cleanup(config, api, deps).run(deps.engine_found, timing.first_cleanup_s)),
     ):
         runner.spawn(name, work)

@@ -15,6 +15,7 @@ from pkg.config import ConfigError, Strict, load
 from pkg.config.expand import expand
 from pkg.config.load import read_table
 from pkg.config.sections import (
+    Exec,
     Tracing,
     is_loopback_host,
     stays_here_problems,
@@ -94,6 +95,7 @@ class StandaloneConfig(Strict):
     tracing: Tracing = Tracing()
     telemetry: TelemetryFile | ClickHouseConfig = TelemetryFile()
     logs: Logs = Logs()
+    exec: Exec = Exec()
 
     def problems(self) -> list[str]:
         """Ports differ, the state directory is absolute, a registry has one login."""

@@ -88,6 +88,7 @@ def api(stack: Stack) -> toml.Table:
         "restate": _restate(state),
         "retention": {"images_per_environment": config.retention.images_per_environment},
         "logs": {"mib_per_deployment": config.logs.mib_per_deployment},
+        "exec": toml.section(config.exec),
         "build": {"backend": config.build.backend},
         "images": _images(config),
         **({"registry": {"url": config.registry.url}} if config.registry else {}),

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from sealift.ctrl.v1 import cluster_pb2 as sealift_dot_ctrl_dot_v1_dot_cluster__pb2
+from sealift.ctrl.v1 import exec_pb2 as sealift_dot_ctrl_dot_v1_dot_exec__pb2
 from sealift.ctrl.v1 import log_pb2 as sealift_dot_ctrl_dot_v1_dot_log__pb2
 from sealift.ctrl.v1 import usage_pb2 as sealift_dot_ctrl_dot_v1_dot_usage__pb2
 
@@ -90,6 +91,16 @@ class ClusterServiceStub:
                 '/sealift.ctrl.v1.ClusterService/ReportJobs',
                 request_serializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportJobsRequest.SerializeToString,
                 response_deserializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportJobsResponse.FromString,
+                _registered_method=True)
+        self.ServeExecs = channel.unary_stream(
+                '/sealift.ctrl.v1.ClusterService/ServeExecs',
+                request_serializer=sealift_dot_ctrl_dot_v1_dot_exec__pb2.ServeExecsRequest.SerializeToString,
+                response_deserializer=sealift_dot_ctrl_dot_v1_dot_exec__pb2.ServeExecsResponse.FromString,
+                _registered_method=True)
+        self.ConnectExec = channel.stream_stream(
+                '/sealift.ctrl.v1.ClusterService/ConnectExec',
+                request_serializer=sealift_dot_ctrl_dot_v1_dot_exec__pb2.ConnectExecRequest.SerializeToString,
+                response_deserializer=sealift_dot_ctrl_dot_v1_dot_exec__pb2.ConnectExecResponse.FromString,
                 _registered_method=True)
         self.ListReleased = channel.unary_unary(
                 '/sealift.ctrl.v1.ClusterService/ListReleased',
@@ -184,6 +195,20 @@ class ClusterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ServeExecs(self, request, context):
+        """The commands that clients ask for in the region's instances, as they do. Of several streams the newest gets them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConnectExec(self, request_iterator, context):
+        """The bytes of one of these commands. Whichever side ends the call before `exit` ends the command.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListReleased(self, request, context):
         """Which of these stopping deployments no counted replica's ingress sends requests to any more: the leader may delete
         their instances.
@@ -244,6 +269,16 @@ def add_ClusterServiceServicer_to_server(servicer, server):
                     servicer.ReportJobs,
                     request_deserializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportJobsRequest.FromString,
                     response_serializer=sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportJobsResponse.SerializeToString,
+            ),
+            'ServeExecs': grpc.unary_stream_rpc_method_handler(
+                    servicer.ServeExecs,
+                    request_deserializer=sealift_dot_ctrl_dot_v1_dot_exec__pb2.ServeExecsRequest.FromString,
+                    response_serializer=sealift_dot_ctrl_dot_v1_dot_exec__pb2.ServeExecsResponse.SerializeToString,
+            ),
+            'ConnectExec': grpc.stream_stream_rpc_method_handler(
+                    servicer.ConnectExec,
+                    request_deserializer=sealift_dot_ctrl_dot_v1_dot_exec__pb2.ConnectExecRequest.FromString,
+                    response_serializer=sealift_dot_ctrl_dot_v1_dot_exec__pb2.ConnectExecResponse.SerializeToString,
             ),
             'ListReleased': grpc.unary_unary_rpc_method_handler(
                     servicer.ListReleased,
@@ -526,6 +561,60 @@ class ClusterService:
             '/sealift.ctrl.v1.ClusterService/ReportJobs',
             sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportJobsRequest.SerializeToString,
             sealift_dot_ctrl_dot_v1_dot_cluster__pb2.ReportJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ServeExecs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sealift.ctrl.v1.ClusterService/ServeExecs',
+            sealift_dot_ctrl_dot_v1_dot_exec__pb2.ServeExecsRequest.SerializeToString,
+            sealift_dot_ctrl_dot_v1_dot_exec__pb2.ServeExecsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConnectExec(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/sealift.ctrl.v1.ClusterService/ConnectExec',
+            sealift_dot_ctrl_dot_v1_dot_exec__pb2.ConnectExecRequest.SerializeToString,
+            sealift_dot_ctrl_dot_v1_dot_exec__pb2.ConnectExecResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from sealift.ctrl.v1 import cluster_pb2 as _cluster_pb2
+from sealift.ctrl.v1 import exec_pb2 as _exec_pb2
 from sealift.ctrl.v1 import log_pb2 as _log_pb2
 from sealift.ctrl.v1 import usage_pb2 as _usage_pb2
 import abc as _abc_1
@@ -75,6 +76,10 @@ class ClusterServiceStub:
     """How jobs of the region are. Idempotent: a job that has ended stays as it ended; unknown ones are dropped.
     FailedPrecondition region.not_leading: there is a newer leader.
     """
+    ServeExecs: _grpc.UnaryStreamMultiCallable[_exec_pb2.ServeExecsRequest, _exec_pb2.ServeExecsResponse]
+    """The commands that clients ask for in the region's instances, as they do. Of several streams the newest gets them."""
+    ConnectExec: _grpc.StreamStreamMultiCallable[_exec_pb2.ConnectExecRequest, _exec_pb2.ConnectExecResponse]
+    """The bytes of one of these commands. Whichever side ends the call before `exit` ends the command."""
     ListReleased: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ListReleasedRequest, _cluster_pb2.ListReleasedResponse]
     """Which of these stopping deployments no counted replica's ingress sends requests to any more: the leader may delete
     their instances.
@@ -125,6 +130,10 @@ class ClusterServiceAsyncStub(ClusterServiceStub):
     """How jobs of the region are. Idempotent: a job that has ended stays as it ended; unknown ones are dropped.
     FailedPrecondition region.not_leading: there is a newer leader.
     """
+    ServeExecs: _aio.UnaryStreamMultiCallable[_exec_pb2.ServeExecsRequest, _exec_pb2.ServeExecsResponse]  # type: ignore[assignment]
+    """The commands that clients ask for in the region's instances, as they do. Of several streams the newest gets them."""
+    ConnectExec: _aio.StreamStreamMultiCallable[_exec_pb2.ConnectExecRequest, _exec_pb2.ConnectExecResponse]  # type: ignore[assignment]
+    """The bytes of one of these commands. Whichever side ends the call before `exit` ends the command."""
     ListReleased: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ListReleasedRequest, _cluster_pb2.ListReleasedResponse]  # type: ignore[assignment]
     """Which of these stopping deployments no counted replica's ingress sends requests to any more: the leader may delete
     their instances.
@@ -232,6 +241,22 @@ class ClusterServiceServicer(metaclass=_abc_1.ABCMeta):
         """How jobs of the region are. Idempotent: a job that has ended stays as it ended; unknown ones are dropped.
         FailedPrecondition region.not_leading: there is a newer leader.
         """
+
+    @_abc_1.abstractmethod
+    def ServeExecs(
+        self,
+        request: _exec_pb2.ServeExecsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_exec_pb2.ServeExecsResponse], _abc.AsyncIterator[_exec_pb2.ServeExecsResponse]]:
+        """The commands that clients ask for in the region's instances, as they do. Of several streams the newest gets them."""
+
+    @_abc_1.abstractmethod
+    def ConnectExec(
+        self,
+        request_iterator: _MaybeAsyncIterator[_exec_pb2.ConnectExecRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_exec_pb2.ConnectExecResponse], _abc.AsyncIterator[_exec_pb2.ConnectExecResponse]]:
+        """The bytes of one of these commands. Whichever side ends the call before `exit` ends the command."""
 
     @_abc_1.abstractmethod
     def ListReleased(

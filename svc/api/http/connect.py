@@ -20,7 +20,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 
-from pkg.errors import InvalidArgument, SealiftError
+from pkg.errors import FailedPrecondition, InvalidArgument, SealiftError
 from svc.api.rpc import Failure, RpcPipeline, Service
 from svc.api.rpc.methods import Method
 from svc.api.rpc.pipeline import REQUEST_ID, request_id_of
@@ -45,7 +45,8 @@ def add_routes(app: web.Application, services: Iterable[Service], pipeline: RpcP
     """A route per method."""
     for service in services:
         for method in service.methods.values():
-            app.router.add_post(method.path, _unary(method, pipeline) if method.unary else _stream(method, pipeline))
+            handle = _unary(method, pipeline) if method.unary else _stream(method, pipeline)
+            app.router.add_post(method.path, _grpc_only(method, pipeline) if method.bidi else handle)
 
 
 def _unary(method: Method, pipeline: RpcPipeline) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -92,6 +93,20 @@ def _stream(method: Method, pipeline: RpcPipeline) -> Callable[[web.Request], Aw
         out = out or await _begin(request, metadata)
         await out.write_eof()
         return out
+
+    return handle
+
+
+def _grpc_only(method: Method, pipeline: RpcPipeline) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        metadata = _metadata(request)
+        try:
+            receive = partial(_message, request, method)
+            async with pipeline.enter(method, metadata, receive, transport="http", peer=peer_of(request)):
+                text = "takes a stream of requests, which HTTP with JSON does not have: call it by gRPC."
+                raise FailedPrecondition("server.grpc_only", f"{method.path} {text}")
+        except Failure as failure:
+            return await _refusal(request, failure, metadata)
 
     return handle
 

@@ -1,12 +1,12 @@
 """gRPC requests into the pipeline, its answers and failures out as gRPC.
 
-Every method is registered as one that takes a stream of requests, although it takes a single one: of others, grpc hands
-over the call only once the request is there. So the caller is known, counted and authorised before any of its bytes are
-waited for, and one that sends none is not waited for longer than `MESSAGE_TIMEOUT_S`.
+Every method is registered as one that takes a stream of requests, although most take a single one: of others, grpc
+hands over the call only once the request is there. So the caller is known, counted and authorised before any of its
+bytes are waited for, and one that sends none is not waited for longer than `MESSAGE_TIMEOUT_S`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from functools import partial
 from typing import Any, cast
@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError, Message
 from grpc import aio
 
 from pkg.errors import InvalidArgument
+from svc.api.rpc.call import Call
 from svc.api.rpc.clients import grpc_peer
 from svc.api.rpc.failure import STATUS_DETAILS_KEY, Failure
 from svc.api.rpc.methods import Method, Service
@@ -74,12 +75,11 @@ def _handler(method: Method, pipeline: RpcPipeline) -> Any:
 
     async def stream(_requests: object, context: aio.ServicerContext[Any, Any]) -> None:
         # a coroutine that writes, not a generator: a cancel then always ends inside this very task
-        assert method.stream is not None
         metadata, receive, peer = _metadata(context), partial(_receive, method, context), grpc_peer(context.peer())
         try:
             async with (
                 pipeline.enter(method, metadata, receive, transport="grpc", peer=peer) as (call, request),
-                aclosing(cast("Any", method.stream(request, call))) as answers,
+                aclosing(cast("Any", _answers(method, request, context, call))) as answers,
             ):
                 await context.send_initial_metadata(((REQUEST_ID, call.request_id),))
                 async for answer in answers:
@@ -95,6 +95,19 @@ def _handler(method: Method, pipeline: RpcPipeline) -> Any:
     return grpc.stream_stream_rpc_method_handler(stream, response_serializer=encode)
 
 
+def _answers(method: Method, request: Message, context: aio.ServicerContext[Any, Any], call: Call) -> object:
+    if method.bidi is not None:
+        return method.bidi(request, _following(method, context), call)
+    assert method.stream is not None
+    return method.stream(request, call)
+
+
+async def _following(method: Method, context: aio.ServicerContext[Any, Any]) -> AsyncGenerator[Message]:
+    """The requests after the first one. Each is read when it is asked for, so that a slow reader slows the client."""
+    while (body := await context.read()) is not aio.EOF:
+        yield _parsed(method, body)
+
+
 async def _receive(method: Method, context: aio.ServicerContext[Any, Any]) -> Message:
     """The request. grpc's own deserializer would answer UNKNOWN, before any key is looked at, with a traceback."""
     try:
@@ -102,9 +115,13 @@ async def _receive(method: Method, context: aio.ServicerContext[Any, Any]) -> Me
             body = await context.read()
     except TimeoutError:
         raise InvalidArgument("body", f"did not arrive within {MESSAGE_TIMEOUT_S:.0f} s") from None
-    name = method.request.DESCRIPTOR.name
     if body is aio.EOF:
-        raise InvalidArgument("body", f"is missing: send a {name}")
+        raise InvalidArgument("body", f"is missing: send a {method.request.DESCRIPTOR.name}")
+    return _parsed(method, body)
+
+
+def _parsed(method: Method, body: bytes) -> Message:
+    name = method.request.DESCRIPTOR.name
     try:
         return method.request.FromString(body)
     except DecodeError as error:

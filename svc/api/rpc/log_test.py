@@ -105,7 +105,7 @@ def test_secret_fields_are_redacted_and_never_logged() -> None:
     redacted = {field.full_name.removeprefix("sealift.ctrl.v1.") for field in fields if field.GetOptions().debug_redact}
     assert redacted == {
         "BuildSecret.value", "Certificate.private_key_pem", "CreateDeploymentRequest.variables",
-        "CreateKeyResponse.secret",
+        "CreateKeyResponse.secret", "ExecInput.stdin", "ExecOutput.stderr", "ExecOutput.stdout", "ExecStart.command",
         "GenerateUploadURLResponse.upload_url", "Topology.variables", "UpdateEnvironmentRequest.set_variables",
     }  # fmt: skip
     for field in fields:

@@ -100,7 +100,7 @@ class RpcPipeline:
                     if caller is not None:
                         check_scope(method.access, request, caller)
                     traceparent = self._tracing.traceparent() or incoming
-                    async with self._stream(method, metadata) if method.stream else contextlib.nullcontext():
+                    async with contextlib.nullcontext() if method.unary else self._stream(method, metadata):
                         yield Call(method.path, request_id, traceparent, caller, client), request
             except Exception as error:
                 failure = error if isinstance(error, Failure) else failure_of(error, request_id)

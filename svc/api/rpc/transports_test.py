@@ -106,7 +106,8 @@ async def test_krane_speaks_for_its_region_only(api: RunningApi) -> None:
     """Promise: a cluster key can't touch another region."""
     for method in cluster_pb2.DESCRIPTOR.services_by_name["ClusterService"].methods:
         stub = getattr(api.krane.cluster, method.name)
-        call = stub(GetMessageClass(method.input_type)(region="elsewhere"))
+        request = GetMessageClass(method.input_type)(region="elsewhere")
+        call = stub([request] if method.client_streaming else request)
         with pytest.raises(aio.AioRpcError) as caught:
             await call.read() if method.server_streaming else await call
         assert refused(caught.value)[:2] == (grpc.StatusCode.PERMISSION_DENIED, "auth.region"), method.name

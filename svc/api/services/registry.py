@@ -13,6 +13,7 @@ from sealift.ctrl.v1 import (
     deployment_pb2,
     domain_pb2,
     environment_pb2,
+    exec_pb2,
     job_pb2,
     key_pb2,
     project_pb2,
@@ -28,6 +29,7 @@ from svc.api.services.deletions.service import DeletionServicer
 from svc.api.services.deployments.service import DeploymentServicer
 from svc.api.services.domains.service import DomainServicer
 from svc.api.services.environments.service import EnvironmentServicer
+from svc.api.services.execs.service import ExecServicer
 from svc.api.services.jobs.service import JobServicer
 from svc.api.services.keys.service import KeyServicer
 from svc.api.services.projects.service import ProjectServicer
@@ -46,6 +48,7 @@ SERVICERS: Registry = {
     domain_pb2.DESCRIPTOR.services_by_name["DomainService"]: DomainServicer,
     environment_pb2.DESCRIPTOR.services_by_name["EnvironmentService"]: EnvironmentServicer,
     job_pb2.DESCRIPTOR.services_by_name["JobService"]: JobServicer,
+    exec_pb2.DESCRIPTOR.services_by_name["ExecService"]: ExecServicer,
     key_pb2.DESCRIPTOR.services_by_name["KeyService"]: KeyServicer,
     project_pb2.DESCRIPTOR.services_by_name["ProjectService"]: ProjectServicer,
     routing_pb2.DESCRIPTOR.services_by_name["RoutingService"]: RoutingServicer,

@@ -1,11 +1,12 @@
 """krane's side of ClusterService: one channel, the key in every call, a deadline on every unary one."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc.aio
 
 from sealift.ctrl.v1 import cluster_pb2 as pb
-from sealift.ctrl.v1 import cluster_pb2_grpc, log_pb2, usage_pb2
+from sealift.ctrl.v1 import cluster_pb2_grpc, exec_pb2, log_pb2, usage_pb2
 
 DEADLINE_S = 10.0
 _OPTIONS = (
@@ -96,6 +97,19 @@ class ClusterApi:
                 yield message
         finally:
             call.cancel()
+
+    async def serve_execs(self, request: exec_pb2.ServeExecsRequest) -> AsyncIterator[exec_pb2.ServeExecsResponse]:
+        """The commands that clients ask for, until the api ends it; closing the iterator cancels the call."""
+        call = self._stub.ServeExecs(request, metadata=self._metadata)
+        try:
+            async for message in call:
+                yield message
+        finally:
+            call.cancel()
+
+    def connect_exec(self) -> Any:
+        """The call of one command, not begun: `write` its first message, then `read` and `write`; `cancel` it."""
+        return self._stub.ConnectExec(metadata=self._metadata)
 
     async def close(self) -> None:
         """Ends the channel and every call on it."""

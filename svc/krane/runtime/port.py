@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol
 from pkg.desired.processes import split_workload, workload_label
 from pkg.desired.scaling import ReplicaBounds
 from pkg.images import StoredImage
+from svc.krane.runtime.execs import ExecProcess, ExecSpec
 
 NOT_STARTED = "instance.not_started"  # the code of a refusal that may pass
 ADDRESSES = "addresses"
@@ -455,6 +456,18 @@ class Runtime(Protocol):
 
         Raises:
             Unavailable: the runtime is away, or the stream broke.
+        """
+        ...
+
+    async def exec(self, name: str, uid: str, spec: ExecSpec) -> ExecProcess:
+        """Runs a command in an instance, beside its app. The caller closes it.
+
+        A command that can't be executed is one that has ended. What an earlier krane has left running is ended by
+        `open`, or ends by itself when that krane does.
+
+        Raises:
+            FailedPrecondition: `exec.not_running`, there is no such instance, or it does not run.
+            Unavailable: the runtime is away.
         """
         ...
 

@@ -11,6 +11,7 @@ import grpc.aio
 from pkg.testing.wait import WAIT_S
 from sealift.ctrl.v1 import cluster_pb2 as pb
 from sealift.ctrl.v1 import cluster_pb2_grpc, job_pb2, log_pb2, routing_pb2, usage_pb2
+from svc.krane.testing.exec_calls import FakeExecs
 
 KEY = "slk_test_cluster"
 
@@ -30,10 +31,11 @@ class StoredLog:
         return [line.text for line in self.lines]
 
 
-class FakeCluster(cluster_pb2_grpc.ClusterServiceServicer):
+class FakeCluster(FakeExecs, cluster_pb2_grpc.ClusterServiceServicer):
     """One region's desired state and what krane said. `stop` and `start` make the control plane go and come back."""
 
     def __init__(self, installation_id: str) -> None:
+        super().__init__()
         self.installation_id = installation_id
         self.epoch = "e1"
         self.version = 1

@@ -10,6 +10,7 @@ from pkg.desired.jobs import job_name
 from pkg.errors import FailedPrecondition, Unavailable
 from pkg.images import ImageRef, StoredImage
 from svc.krane.runtime.contract import ENDED_AT_ONCE
+from svc.krane.runtime.execs import ExecProcess, ExecSpec
 from svc.krane.runtime.port import (
     CandidatePorts,
     DeploymentSpec,
@@ -28,6 +29,7 @@ from svc.krane.runtime.port import (
     WantedReplicas,
     instance_name,
 )
+from svc.krane.testing import memory_execs
 
 IMAGE_ID = "sha256:1"
 
@@ -269,6 +271,13 @@ class MemoryRuntime:
                     return
                 if at == len(server.records):
                     await server.printed.wait()
+
+    async def exec(self, name: str, uid: str, spec: ExecSpec) -> ExecProcess:
+        """See `Runtime`. It runs on this machine."""
+        server = self._server(name)
+        if server is None or server.seen.uid != uid or server.seen.status is not InstanceStatus.RUNNING:
+            raise FailedPrecondition("exec.not_running", f"the instance {name} does not run")
+        return await memory_execs.start(spec)
 
     async def usage(self) -> list[InstanceUsage]:
         """See `Runtime`. CPU grows by 10 ms for each request and each look; there is no disk."""

@@ -3,7 +3,7 @@
 # ruff: noqa: N802 - methods are named as the protos name them
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from sqlalchemy import Connection
@@ -26,8 +26,9 @@ from pkg.workflows import queries as workflows
 from pkg.workflows.deploy import DEPLOY_RELEASED
 from pkg.workflows.queries import Recipient
 from sealift.ctrl.v1 import cluster_pb2 as pb
-from sealift.ctrl.v1 import log_pb2, usage_pb2
+from sealift.ctrl.v1 import exec_pb2, log_pb2, usage_pb2
 from svc.api.deps import ApiDeps
+from svc.api.execs.relay import krane_call
 from svc.api.feed.producer import Rendering
 from svc.api.feed.producers import PRODUCERS
 from svc.api.feed.reader import Watcher
@@ -317,6 +318,26 @@ class ClusterServicer:
             self._note_lag(connection, name, contact.region_version, now)
         is_news = contact.has_advanced or contact.expired or request.is_leaving
         return contact, region.leader_term, workflows.awaiting_applied(connection, now) if is_news else []
+
+    async def ServeExecs(
+        self, request: exec_pb2.ServeExecsRequest, call: Call
+    ) -> AsyncGenerator[exec_pb2.ServeExecsResponse, None]:
+        """Each command as a client asks for it."""
+        validation.replica_id(request.replica_id)
+        if await self._deps.db.read(queries.get, request.region) is None:
+            raise _not_registered(request.region)
+        async with aclosing(self._deps.execs.tasks(request.region)) as tasks:
+            async for task in tasks:
+                yield exec_pb2.ServeExecsResponse(task=task)
+
+    async def ConnectExec(
+        self, request: exec_pb2.ConnectExecRequest, following: AsyncIterator[exec_pb2.ConnectExecRequest], call: Call
+    ) -> AsyncGenerator[exec_pb2.ConnectExecResponse, None]:
+        """The bytes of one command, until it or the client has ended."""
+        session = self._deps.execs.take(request.region, request.exec_id)
+        async with aclosing(krane_call(session, following)) as messages:
+            async for message in messages:
+                yield message
 
     async def ListReleased(self, request: pb.ListReleasedRequest, call: Call) -> pb.ListReleasedResponse:
         """The stopping deployments to which no counted replica's ingress sends requests any more."""

@@ -97,6 +97,19 @@ class Containers:
         found = await self._list(self.identity.labels())
         return [raw["Labels"] for raw in found if self.identity.owns(raw["Labels"])]
 
+    async def with_execs(self) -> list[tuple[str, int, bool]]:
+        """Of every container that runs: its id, its first process, and whether commands run beside it."""
+
+        async def facts(container_id: str) -> tuple[str, int, bool] | None:
+            try:
+                raw = await self.ask("inspect", container_id, self._calls.client.inspect_container, container_id)
+            except docker.errors.NotFound:
+                return None
+            return container_id, int(raw["State"].get("Pid", 0)), bool(raw.get("ExecIDs"))
+
+        running = [str(raw["Id"]) for raw in await self.find() if raw.get("State") == "running"]
+        return [one for one in await asyncio.gather(*map(facts, running)) if one is not None]
+
     async def in_use(self) -> tuple[set[str], frozenset[str]]:
         """The names of the networks that containers were made on, and the deployments that have instances."""
         found = await self._list(self.identity.labels())

@@ -14,7 +14,7 @@ from pkg.docker import EngineError
 from pkg.docker.calls import EngineCalls
 from pkg.docker.images import DockerImages
 from pkg.docker.streams import EngineStreams
-from pkg.errors import Unavailable
+from pkg.errors import FailedPrecondition, Unavailable
 from pkg.images import StoredImage
 from pkg.images.config import Images, RegistryLogin
 from svc.krane.config import KraneConfig
@@ -23,12 +23,14 @@ from svc.krane.runtime.docker.container_spec import Identity
 from svc.krane.runtime.docker.containers import Containers
 from svc.krane.runtime.docker.creation import Creation
 from svc.krane.runtime.docker.disk import DiskWatch
+from svc.krane.runtime.docker.exec import ContainerExecs
 from svc.krane.runtime.docker.init import output_of
 from svc.krane.runtime.docker.instance_images import InstanceImages
 from svc.krane.runtime.docker.jobs import JobContainers
 from svc.krane.runtime.docker.network import RegionNetwork
 from svc.krane.runtime.docker.pulls import ImagePulls
 from svc.krane.runtime.docker.slots import StartSlots
+from svc.krane.runtime.execs import ExecProcess, ExecSpec
 from svc.krane.runtime.port import (
     CandidatePorts,
     DeploymentSpec,
@@ -84,6 +86,7 @@ class DockerRuntime:
         shared = (self._calls, self._containers, self._network, images, slots, self.list_instances, cgroup_parent)
         self._creation, self._jobs = Creation(*shared), JobContainers(*shared)
         self._images = DockerImages(Path(socket_path))
+        self._execs = ContainerExecs(socket_path)
         self._watching: asyncio.Task[None] | None = None
 
     async def open(self) -> str:
@@ -96,6 +99,7 @@ class DockerRuntime:
         platform = f"{version['Os']}/{version['Arch']}"
         self._creation.use(platform=platform, storage_driver=info.get("Driver", ""))
         self._jobs.use(platform=platform, storage_driver=info.get("Driver", ""))
+        await self._execs.end_left(await self._containers.with_execs())
         if self._watching is None:
             self._watching = asyncio.create_task(self._disk.run(), name="watch the disk")
         return f"Docker {version['Version']}, {platform}"
@@ -110,6 +114,7 @@ class DockerRuntime:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
         await self._pulls.close()
+        await self._execs.close()
         await self._streams.close()
         await self._calls.close()
 
@@ -180,6 +185,13 @@ class DockerRuntime:
         async with aclosing(self._containers.logs(uid, since_s)) as chunks:
             async for records in chunks:
                 yield records
+
+    async def exec(self, name: str, uid: str, spec: ExecSpec) -> ExecProcess:
+        """See `Runtime.exec`."""
+        seen = await self._containers.inspect(name)
+        if seen is None or seen.uid != uid or seen.status is not InstanceStatus.RUNNING:
+            raise FailedPrecondition("exec.not_running", f"the instance {name} does not run")
+        return await self._execs.start(name, uid, self._containers.pid(uid), spec)
 
     async def usage(self) -> Sequence[InstanceUsage]:
         """See `Runtime.usage`."""

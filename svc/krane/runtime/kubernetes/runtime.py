@@ -13,6 +13,7 @@ from pkg.images import ImageRef, StoredImage
 from pkg.images.config import Images, RegistryLogin
 from pkg.observability.logging import fields
 from svc.krane.config import KraneConfig
+from svc.krane.runtime.execs import ExecProcess, ExecSpec
 from svc.krane.runtime.kubernetes import api as api_server
 from svc.krane.runtime.kubernetes import failures, objects, pods
 from svc.krane.runtime.kubernetes import identity as names
@@ -20,6 +21,8 @@ from svc.krane.runtime.kubernetes.api import UNAVAILABLE, ApiError, KubeApi
 from svc.krane.runtime.kubernetes.autoscaling import Autoscalers
 from svc.krane.runtime.kubernetes.cache import ClusterCache
 from svc.krane.runtime.kubernetes.endings import Endings
+from svc.krane.runtime.kubernetes.exec import PodExecs
+from svc.krane.runtime.kubernetes.exec_socket import ExecSockets
 from svc.krane.runtime.kubernetes.identity import Identity
 from svc.krane.runtime.kubernetes.jobs import JobPods
 from svc.krane.runtime.kubernetes.logs import PodLogs
@@ -94,6 +97,8 @@ class KubernetesRuntime:
         self._jobs = JobPods(
             self._api, self._cache, identity, rules, self._workspaces, self._images, self._endings, self._warnings
         )
+        self._exec_sockets = ExecSockets(config)
+        self._execs = PodExecs(self._exec_sockets)
         self._usage = PodUsage(self._api, identity.selector)
         self._why_closed = "krane has not opened it yet"
 
@@ -120,6 +125,7 @@ class KubernetesRuntime:
 
     async def close(self) -> None:
         """See `Runtime.close`."""
+        await self._exec_sockets.close()
         await self._autoscalers.close()
         await self._cache.close()
         await self._api.close()
@@ -237,6 +243,13 @@ class KubernetesRuntime:
         async with aclosing(self._logs.follow(pod, since_s)) as chunks:
             async for records in chunks:
                 yield records
+
+    async def exec(self, name: str, uid: str, spec: ExecSpec) -> ExecProcess:
+        """See `Runtime.exec`. Of a Pod that is ending, too."""
+        pod = self._cache.pod_named(name)
+        if pod is None or pod.metadata.uid != uid or pod.container.state.running is None:
+            raise FailedPrecondition("exec.not_running", f"the instance {name} does not run")
+        return await self._execs.start(pod, spec)
 
     async def usage(self) -> Sequence[InstanceUsage]:
         """See `Runtime.usage`."""
