@@ -4,6 +4,7 @@ import os
 
 import click
 
+from sealift.cli.buildplan.processes import WEB
 from sealift.cli.exec_session import STDIN, STDOUT, ExecSession
 from sealift.cli.parsing.options import env_option, project_option
 from sealift.cli.parsing.param_types import TEXT
@@ -52,6 +53,9 @@ def _split(args: list[str]) -> tuple[list[str], list[str]]:
     metavar="NUMBER",
     help="In this instance; REGION/NUMBER in that region.  [default: the first healthy one]",
 )
+@click.option(
+    "--process", type=TEXT, metavar="NAME", help="In an instance of this process of [processes].  [default: web]"
+)
 @click.option("--stdin", "-i", is_flag=True, help="Send stdin to the command; without it, it reads an end.")
 @click.option("--tty", "-t", is_flag=True, help="Give the command a terminal, that of this command.")
 @click.pass_obj
@@ -61,6 +65,7 @@ def exec_command(
     environment: str | None,
     deployment: str | None,
     instance: str | None,
+    process: str | None,
     stdin: bool,
     tty: bool,
 ) -> int:
@@ -74,6 +79,8 @@ def exec_command(
         raise click.UsageError(HINT)
     _check_terminal(stdin=stdin, tty=tty)
     start = exec_pb2.ExecStart(command=command, stdin=stdin, tty=tty)
+    if process and process != WEB:
+        start.process = process
     if instance is not None:
         region, _, number = instance.rpartition("/")
         if not number.isascii() or not number.isdecimal() or len(number) > 4:

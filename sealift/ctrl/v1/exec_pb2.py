@@ -26,7 +26,7 @@ from sealift.ctrl.v1 import common_pb2 as sealift_dot_ctrl_dot_v1_dot_common__pb
 from sealift.ctrl.v1 import options_pb2 as sealift_dot_ctrl_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asealift/ctrl/v1/exec.proto\x12\x0fsealift.ctrl.v1\x1a\x1csealift/ctrl/v1/common.proto\x1a\x1dsealift/ctrl/v1/options.proto\"r\n\x0b\x45xecRequest\x12+\n\x05start\x18\x01 \x01(\x0b\x32\x1a.sealift.ctrl.v1.ExecStartH\x00\x12+\n\x05input\x18\x02 \x01(\x0b\x32\x1a.sealift.ctrl.v1.ExecInputH\x00\x42\t\n\x07request\";\n\x0c\x45xecResponse\x12+\n\x06output\x18\x01 \x01(\x0b\x32\x1b.sealift.ctrl.v1.ExecOutput\"\xf4\x01\n\tExecStart\x12\x1c\n\x0e\x65nvironment_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x1b\n\rdeployment_id\x18\x02 \x01(\tB\x04\x88\xb5\x18\x01\x12\x14\n\x07replica\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x14\n\x06region\x18\x04 \x01(\tB\x04\x88\xb5\x18\x01\x12\x14\n\x07\x63ommand\x18\x05 \x03(\tB\x03\x80\x01\x01\x12\r\n\x05stdin\x18\x06 \x01(\x08\x12\x0b\n\x03tty\x18\x07 \x01(\x08\x12+\n\x04size\x18\x08 \x01(\x0b\x32\x1d.sealift.ctrl.v1.TerminalSize\x12\x15\n\rterminal_type\x18\t \x01(\tB\n\n\x08_replica\"-\n\x0cTerminalSize\x12\x0f\n\x07\x63olumns\x18\x01 \x01(\r\x12\x0c\n\x04rows\x18\x02 \x01(\r\"\xba\x01\n\tExecInput\x12\x14\n\x05stdin\x18\x01 \x01(\x0c\x42\x03\x80\x01\x01H\x00\x12.\n\tstdin_end\x18\x02 \x01(\x0b\x32\x19.sealift.ctrl.v1.StdinEndH\x00\x12/\n\x06resize\x18\x03 \x01(\x0b\x32\x1d.sealift.ctrl.v1.TerminalSizeH\x00\x12-\n\x06signal\x18\x04 \x01(\x0e\x32\x1b.sealift.ctrl.v1.ExecSignalH\x00\x42\x07\n\x05input\"\n\n\x08StdinEnd\"\xb7\x01\n\nExecOutput\x12/\n\x07started\x18\x01 \x01(\x0b\x32\x1c.sealift.ctrl.v1.ExecStartedH\x00\x12\x15\n\x06stdout\x18\x02 \x01(\x0c\x42\x03\x80\x01\x01H\x00\x12\x15\n\x06stderr\x18\x03 \x01(\x0c\x42\x03\x80\x01\x01H\x00\x12\x15\n\x0bstdin_taken\x18\x04 \x01(\x04H\x00\x12)\n\x04\x65xit\x18\x05 \x01(\x0b\x32\x19.sealift.ctrl.v1.ExecExitH\x00\x42\x08\n\x06output\"Y\n\x0b\x45xecStarted\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x0e\n\x06region\x18\x03 \x01(\t\x12\x0e\n\x06notice\x18\x04 \x01(\t\"H\n\x08\x45xecExit\x12\x11\n\texit_code\x18\x01 \x01(\r\x12)\n\x07problem\x18\x02 \x01(\x0b\x32\x18.sealift.ctrl.v1.Problem\"=\n\x11ServeExecsRequest\x12\x14\n\x06region\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x12\n\nreplica_id\x18\x02 \x01(\t\"=\n\x12ServeExecsResponse\x12\'\n\x04task\x18\x01 \x01(\x0b\x32\x19.sealift.ctrl.v1.ExecTask\"[\n\x08\x45xecTask\x12\x0f\n\x07\x65xec_id\x18\x01 \x01(\t\x12)\n\x05start\x18\x02 \x01(\x0b\x32\x1a.sealift.ctrl.v1.ExecStart\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\"\x9d\x01\n\x12\x43onnectExecRequest\x12\x14\n\x06region\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x15\n\x07\x65xec_id\x18\x02 \x01(\tB\x04\x88\xb5\x18\x01\x12+\n\x06output\x18\x03 \x01(\x0b\x32\x1b.sealift.ctrl.v1.ExecOutput\x12-\n\x07refusal\x18\x04 \x01(\x0b\x32\x1c.sealift.ctrl.v1.ExecRefusal\"<\n\x0b\x45xecRefusal\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"@\n\x13\x43onnectExecResponse\x12)\n\x05input\x18\x01 \x01(\x0b\x32\x1a.sealift.ctrl.v1.ExecInput*\xc1\x01\n\nExecSignal\x12\x1b\n\x17\x45XEC_SIGNAL_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x45XEC_SIGNAL_HUP\x10\x01\x12\x13\n\x0f\x45XEC_SIGNAL_INT\x10\x02\x12\x14\n\x10\x45XEC_SIGNAL_QUIT\x10\x03\x12\x14\n\x10\x45XEC_SIGNAL_TERM\x10\x04\x12\x14\n\x10\x45XEC_SIGNAL_KILL\x10\x05\x12\x14\n\x10\x45XEC_SIGNAL_USR1\x10\x06\x12\x14\n\x10\x45XEC_SIGNAL_USR2\x10\x07\x32`\n\x0b\x45xecService\x12Q\n\x04\x45xec\x12\x1c.sealift.ctrl.v1.ExecRequest\x1a\x1d.sealift.ctrl.v1.ExecResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x04(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asealift/ctrl/v1/exec.proto\x12\x0fsealift.ctrl.v1\x1a\x1csealift/ctrl/v1/common.proto\x1a\x1dsealift/ctrl/v1/options.proto\"r\n\x0b\x45xecRequest\x12+\n\x05start\x18\x01 \x01(\x0b\x32\x1a.sealift.ctrl.v1.ExecStartH\x00\x12+\n\x05input\x18\x02 \x01(\x0b\x32\x1a.sealift.ctrl.v1.ExecInputH\x00\x42\t\n\x07request\";\n\x0c\x45xecResponse\x12+\n\x06output\x18\x01 \x01(\x0b\x32\x1b.sealift.ctrl.v1.ExecOutput\"\x8b\x02\n\tExecStart\x12\x1c\n\x0e\x65nvironment_id\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x1b\n\rdeployment_id\x18\x02 \x01(\tB\x04\x88\xb5\x18\x01\x12\x14\n\x07replica\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x14\n\x06region\x18\x04 \x01(\tB\x04\x88\xb5\x18\x01\x12\x14\n\x07\x63ommand\x18\x05 \x03(\tB\x03\x80\x01\x01\x12\r\n\x05stdin\x18\x06 \x01(\x08\x12\x0b\n\x03tty\x18\x07 \x01(\x08\x12+\n\x04size\x18\x08 \x01(\x0b\x32\x1d.sealift.ctrl.v1.TerminalSize\x12\x15\n\rterminal_type\x18\t \x01(\t\x12\x15\n\x07process\x18\n \x01(\tB\x04\x88\xb5\x18\x01\x42\n\n\x08_replica\"-\n\x0cTerminalSize\x12\x0f\n\x07\x63olumns\x18\x01 \x01(\r\x12\x0c\n\x04rows\x18\x02 \x01(\r\"\xba\x01\n\tExecInput\x12\x14\n\x05stdin\x18\x01 \x01(\x0c\x42\x03\x80\x01\x01H\x00\x12.\n\tstdin_end\x18\x02 \x01(\x0b\x32\x19.sealift.ctrl.v1.StdinEndH\x00\x12/\n\x06resize\x18\x03 \x01(\x0b\x32\x1d.sealift.ctrl.v1.TerminalSizeH\x00\x12-\n\x06signal\x18\x04 \x01(\x0e\x32\x1b.sealift.ctrl.v1.ExecSignalH\x00\x42\x07\n\x05input\"\n\n\x08StdinEnd\"\xb7\x01\n\nExecOutput\x12/\n\x07started\x18\x01 \x01(\x0b\x32\x1c.sealift.ctrl.v1.ExecStartedH\x00\x12\x15\n\x06stdout\x18\x02 \x01(\x0c\x42\x03\x80\x01\x01H\x00\x12\x15\n\x06stderr\x18\x03 \x01(\x0c\x42\x03\x80\x01\x01H\x00\x12\x15\n\x0bstdin_taken\x18\x04 \x01(\x04H\x00\x12)\n\x04\x65xit\x18\x05 \x01(\x0b\x32\x19.sealift.ctrl.v1.ExecExitH\x00\x42\x08\n\x06output\"Y\n\x0b\x45xecStarted\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x0e\n\x06region\x18\x03 \x01(\t\x12\x0e\n\x06notice\x18\x04 \x01(\t\"H\n\x08\x45xecExit\x12\x11\n\texit_code\x18\x01 \x01(\r\x12)\n\x07problem\x18\x02 \x01(\x0b\x32\x18.sealift.ctrl.v1.Problem\"=\n\x11ServeExecsRequest\x12\x14\n\x06region\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x12\n\nreplica_id\x18\x02 \x01(\t\"=\n\x12ServeExecsResponse\x12\'\n\x04task\x18\x01 \x01(\x0b\x32\x19.sealift.ctrl.v1.ExecTask\"[\n\x08\x45xecTask\x12\x0f\n\x07\x65xec_id\x18\x01 \x01(\t\x12)\n\x05start\x18\x02 \x01(\x0b\x32\x1a.sealift.ctrl.v1.ExecStart\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\"\x9d\x01\n\x12\x43onnectExecRequest\x12\x14\n\x06region\x18\x01 \x01(\tB\x04\x88\xb5\x18\x01\x12\x15\n\x07\x65xec_id\x18\x02 \x01(\tB\x04\x88\xb5\x18\x01\x12+\n\x06output\x18\x03 \x01(\x0b\x32\x1b.sealift.ctrl.v1.ExecOutput\x12-\n\x07refusal\x18\x04 \x01(\x0b\x32\x1c.sealift.ctrl.v1.ExecRefusal\"<\n\x0b\x45xecRefusal\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"@\n\x13\x43onnectExecResponse\x12)\n\x05input\x18\x01 \x01(\x0b\x32\x1a.sealift.ctrl.v1.ExecInput*\xc1\x01\n\nExecSignal\x12\x1b\n\x17\x45XEC_SIGNAL_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x45XEC_SIGNAL_HUP\x10\x01\x12\x13\n\x0f\x45XEC_SIGNAL_INT\x10\x02\x12\x14\n\x10\x45XEC_SIGNAL_QUIT\x10\x03\x12\x14\n\x10\x45XEC_SIGNAL_TERM\x10\x04\x12\x14\n\x10\x45XEC_SIGNAL_KILL\x10\x05\x12\x14\n\x10\x45XEC_SIGNAL_USR1\x10\x06\x12\x14\n\x10\x45XEC_SIGNAL_USR2\x10\x07\x32`\n\x0b\x45xecService\x12Q\n\x04\x45xec\x12\x1c.sealift.ctrl.v1.ExecRequest\x1a\x1d.sealift.ctrl.v1.ExecResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x04(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,6 +41,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXECSTART'].fields_by_name['region']._serialized_options = b'\210\265\030\001'
   _globals['_EXECSTART'].fields_by_name['command']._loaded_options = None
   _globals['_EXECSTART'].fields_by_name['command']._serialized_options = b'\200\001\001'
+  _globals['_EXECSTART'].fields_by_name['process']._loaded_options = None
+  _globals['_EXECSTART'].fields_by_name['process']._serialized_options = b'\210\265\030\001'
   _globals['_EXECINPUT'].fields_by_name['stdin']._loaded_options = None
   _globals['_EXECINPUT'].fields_by_name['stdin']._serialized_options = b'\200\001\001'
   _globals['_EXECOUTPUT'].fields_by_name['stdout']._loaded_options = None
@@ -55,38 +57,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONNECTEXECREQUEST'].fields_by_name['exec_id']._serialized_options = b'\210\265\030\001'
   _globals['_EXECSERVICE'].methods_by_name['Exec']._loaded_options = None
   _globals['_EXECSERVICE'].methods_by_name['Exec']._serialized_options = b'\212\265\030\004\010\003\020\004'
-  _globals['_EXECSIGNAL']._serialized_start=1639
-  _globals['_EXECSIGNAL']._serialized_end=1832
+  _globals['_EXECSIGNAL']._serialized_start=1662
+  _globals['_EXECSIGNAL']._serialized_end=1855
   _globals['_EXECREQUEST']._serialized_start=108
   _globals['_EXECREQUEST']._serialized_end=222
   _globals['_EXECRESPONSE']._serialized_start=224
   _globals['_EXECRESPONSE']._serialized_end=283
   _globals['_EXECSTART']._serialized_start=286
-  _globals['_EXECSTART']._serialized_end=530
-  _globals['_TERMINALSIZE']._serialized_start=532
-  _globals['_TERMINALSIZE']._serialized_end=577
-  _globals['_EXECINPUT']._serialized_start=580
-  _globals['_EXECINPUT']._serialized_end=766
-  _globals['_STDINEND']._serialized_start=768
-  _globals['_STDINEND']._serialized_end=778
-  _globals['_EXECOUTPUT']._serialized_start=781
-  _globals['_EXECOUTPUT']._serialized_end=964
-  _globals['_EXECSTARTED']._serialized_start=966
-  _globals['_EXECSTARTED']._serialized_end=1055
-  _globals['_EXECEXIT']._serialized_start=1057
-  _globals['_EXECEXIT']._serialized_end=1129
-  _globals['_SERVEEXECSREQUEST']._serialized_start=1131
-  _globals['_SERVEEXECSREQUEST']._serialized_end=1192
-  _globals['_SERVEEXECSRESPONSE']._serialized_start=1194
-  _globals['_SERVEEXECSRESPONSE']._serialized_end=1255
-  _globals['_EXECTASK']._serialized_start=1257
-  _globals['_EXECTASK']._serialized_end=1348
-  _globals['_CONNECTEXECREQUEST']._serialized_start=1351
-  _globals['_CONNECTEXECREQUEST']._serialized_end=1508
-  _globals['_EXECREFUSAL']._serialized_start=1510
-  _globals['_EXECREFUSAL']._serialized_end=1570
-  _globals['_CONNECTEXECRESPONSE']._serialized_start=1572
-  _globals['_CONNECTEXECRESPONSE']._serialized_end=1636
-  _globals['_EXECSERVICE']._serialized_start=1834
-  _globals['_EXECSERVICE']._serialized_end=1930
+  _globals['_EXECSTART']._serialized_end=553
+  _globals['_TERMINALSIZE']._serialized_start=555
+  _globals['_TERMINALSIZE']._serialized_end=600
+  _globals['_EXECINPUT']._serialized_start=603
+  _globals['_EXECINPUT']._serialized_end=789
+  _globals['_STDINEND']._serialized_start=791
+  _globals['_STDINEND']._serialized_end=801
+  _globals['_EXECOUTPUT']._serialized_start=804
+  _globals['_EXECOUTPUT']._serialized_end=987
+  _globals['_EXECSTARTED']._serialized_start=989
+  _globals['_EXECSTARTED']._serialized_end=1078
+  _globals['_EXECEXIT']._serialized_start=1080
+  _globals['_EXECEXIT']._serialized_end=1152
+  _globals['_SERVEEXECSREQUEST']._serialized_start=1154
+  _globals['_SERVEEXECSREQUEST']._serialized_end=1215
+  _globals['_SERVEEXECSRESPONSE']._serialized_start=1217
+  _globals['_SERVEEXECSRESPONSE']._serialized_end=1278
+  _globals['_EXECTASK']._serialized_start=1280
+  _globals['_EXECTASK']._serialized_end=1371
+  _globals['_CONNECTEXECREQUEST']._serialized_start=1374
+  _globals['_CONNECTEXECREQUEST']._serialized_end=1531
+  _globals['_EXECREFUSAL']._serialized_start=1533
+  _globals['_EXECREFUSAL']._serialized_end=1593
+  _globals['_CONNECTEXECRESPONSE']._serialized_start=1595
+  _globals['_CONNECTEXECRESPONSE']._serialized_end=1659
+  _globals['_EXECSERVICE']._serialized_start=1857
+  _globals['_EXECSERVICE']._serialized_end=1953
 # @@protoc_insertion_point(module_scope)

@@ -109,6 +109,7 @@ class ExecStart(_message.Message):
     TTY_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
     TERMINAL_TYPE_FIELD_NUMBER: _builtins.int
+    PROCESS_FIELD_NUMBER: _builtins.int
     environment_id: _builtins.str
     """its live deployment; excludes deployment_id"""
     deployment_id: _builtins.str
@@ -122,6 +123,8 @@ class ExecStart(_message.Message):
     """it gets a terminal; stdout and stderr are then one"""
     terminal_type: _builtins.str
     """e.g. "xterm-256color"; at most 64 of A-Z a-z 0-9 . _ + -"""
+    process: _builtins.str
+    """in an instance of this process beside web; "": of web"""
     @_builtins.property
     def command(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """1..256 words of 64 KiB together; no shell unless it is one"""
@@ -142,10 +145,11 @@ class ExecStart(_message.Message):
         tty: _builtins.bool = ...,
         size: Global___TerminalSize | None = ...,
         terminal_type: _builtins.str = ...,
+        process: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_replica", b"_replica", "replica", b"replica", "size", b"size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replica", b"_replica", "command", b"command", "deployment_id", b"deployment_id", "environment_id", b"environment_id", "region", b"region", "replica", b"replica", "size", b"size", "stdin", b"stdin", "terminal_type", b"terminal_type", "tty", b"tty"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replica", b"_replica", "command", b"command", "deployment_id", b"deployment_id", "environment_id", b"environment_id", "process", b"process", "region", b"region", "replica", b"replica", "size", b"size", "stdin", b"stdin", "terminal_type", b"terminal_type", "tty", b"tty"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__replica: _TypeAlias = _typing.Literal["replica"]  # noqa: Y015
     _WhichOneofArgType__replica: _TypeAlias = _typing.Literal["_replica", b"_replica"]  # noqa: Y015

@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc.aio
 
+from pkg.desired.processes import workload_id
 from pkg.errors import FailedPrecondition, ResourceExhausted, SealiftError
 from pkg.observability.logging import fields
 from sealift.ctrl.v1 import common_pb2
@@ -175,7 +176,8 @@ class ExecRelay:
 
     async def _instance(self) -> Observation:
         start = self._task.start
-        seen = await self._runtime.observe(start.deployment_id, start.replica)
+        workload = workload_id(start.deployment_id, start.process)
+        seen = await self._runtime.observe(workload, start.replica)
         if seen is None or seen.status is not InstanceStatus.RUNNING:
             state = "does not exist" if seen is None else f"is {seen.status}"
             name = self._task.instance_id

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from pkg.desired.processes import workload_id
 from pkg.testing.wait import WAIT_S
 from sealift.ctrl.v1 import deployment_pb2
 from sealift.ctrl.v1 import exec_pb2 as pb
 from svc.krane.run import Timing
+from svc.krane.runtime.port import instance_name
 from svc.krane.testing.exec_calls import FakeExecCall
 from svc.krane.testing.harness import KraneHarness, eventually, name_of
 from svc.krane.testing.memory import Machine
@@ -129,6 +131,21 @@ async def test_the_end_of_the_call_ends_the_command(scene: Scene) -> None:
         await eventually(lambda pid=pid: not is_alive(pid))  # type: ignore[misc]
         if end == "api":
             await scene.harness.cluster.start()
+
+
+async def test_a_command_in_an_instance_of_a_process(scene: Scene) -> None:
+    """Promise: a process has instances of its own numbers; a command that names it runs in one of them."""
+    topology = scene.harness.topology(port=18_081)
+    topology.settings.processes.values.add(name="worker", replicas=1, memory_mib=64, cpu_millicores=100).command.values[
+        :
+    ] = ["x"]
+    await scene.harness.cluster.put(topology)
+    name = instance_name(workload_id(topology.deployment_id, "worker"), 0)
+    await scene.harness.cluster.until_state(name, deployment_pb2.INSTANCE_STATE_HEALTHY)
+    start = pb.ExecStart(deployment_id=topology.deployment_id, process="worker", command=["true"])
+    started = (await scene.harness.cluster.ask(start, name).next()).output.started
+    assert started.instance_id == name
+    assert started.deployment_id == topology.deployment_id
 
 
 async def test_what_does_not_run_is_refused(scene: Scene) -> None:

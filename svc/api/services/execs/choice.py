@@ -51,14 +51,16 @@ def find_place(connection: Connection, workspace_id: str, start: pb.ExecStart) -
         deployment = lookup.deployment(connection, workspace_id, live)
     else:
         deployment = lookup.deployment(connection, workspace_id, start.deployment_id)
-    found = regions.instances_of(connection, deployment.id)
+    found = [one for one in regions.instances_of(connection, deployment.id) if one.process == start.process]
     if start.region:
         found = [one for one in found if one.region == start.region]
     return Place(deployment, _chosen(deployment, found, start))
 
 
 def _chosen(deployment: Deployment, found: Sequence[InstanceRow], start: pb.ExecStart) -> InstanceRow:
-    where = f" in region {start.region!r}" if start.region else ""
+    where = f" of process {start.process!r}" if start.process else ""
+    if start.region:
+        where += f" in region {start.region!r}"
     running = [one for one in found if one.state not in _ENDED]
     if start.HasField("replica"):
         named = [one for one in running if one.replica == start.replica]

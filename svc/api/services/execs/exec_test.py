@@ -16,7 +16,7 @@ from sqlalchemy import select
 from pkg.audit.tables import audit_log
 from pkg.config.sections import Exec
 from pkg.testing.wait import WAIT_S
-from sealift.ctrl.v1 import deployment_pb2, environment_pb2, exec_pb2_grpc, key_pb2
+from sealift.ctrl.v1 import cluster_pb2, deployment_pb2, environment_pb2, exec_pb2_grpc, key_pb2
 from sealift.ctrl.v1 import exec_pb2 as pb
 from svc.api.cluster_testing import register, report, seen
 from svc.api.conftest import Deploy
@@ -207,6 +207,8 @@ async def test_who_may_deploy_may_exec(scene: Scene, api: RunningApi) -> None:
         ({"environment_id": "nonsense"}, "start.environment_id"),
         ({"region": "No Region"}, "start.region"),
         ({"replica": 5000}, "start.replica"),
+        ({"process": "web"}, "start.process"),
+        ({"process": "No Name"}, "start.process"),
         ({"terminal_type": "a b"}, "start.terminal_type"),
         ({"size": pb.TerminalSize(columns=0, rows=1)}, "start.size.columns"),
     ],
@@ -271,6 +273,32 @@ async def test_the_instance_is_chosen(scene: Scene, api: RunningApi, deploy: Dep
         environment_pb2.CreateEnvironmentRequest(project_id=scene.deployment.project_id, slug="empty")
     )
     assert "No deployment is live" in await why(environment_id=made.environment.environment_id)
+
+
+async def test_a_process_is_named(scene: Scene, api: RunningApi) -> None:
+    """Promise: instances of processes beside web run only commands that name the process, and web's never these."""
+    ident = scene.deployment.deployment_id
+
+    def worker(replica: int) -> cluster_pb2.InstanceReport:
+        found = seen(ident, HEALTHY, name="dep-x-worker", replica=replica)
+        found.process = "worker"
+        return found
+
+    async def why(process: str) -> str:
+        start = pb.ExecStart(command=["true"], deployment_id=ident, process=process)
+        problem = await (await scene.ask(start=start)).problem()
+        assert problem[1] == "exec.no_instance"
+        return problem[3]
+
+    await report(api, worker(0), complete=True)
+    assert "No instance of" in await why("")
+    await report(api, seen(ident, HEALTHY, name="dep-x", replica=0), worker(1))
+    for given, name in (({}, "dep-x-0"), ({"process": "worker", "replica": 1}, "dep-x-worker-1")):
+        client, krane, task = await scene.begin(**given)
+        assert (task.instance_id, task.start.process) == (name, given.get("process", ""))
+        client.call.cancel()
+        assert await krane.read() is None
+    assert "runs of process 'clock'" in await why("clock")
 
 
 async def test_another_workspace_finds_nothing(scene: Scene) -> None:

@@ -2,6 +2,7 @@
 
 import re
 
+from pkg.desired.processes import name_problem
 from pkg.errors import InvalidArgument
 from pkg.projects.slugs import check_slug
 from sealift.ctrl.v1 import exec_pb2 as pb
@@ -28,6 +29,8 @@ def exec_start(request: pb.ExecRequest) -> pb.ExecStart:
     if start.region:
         check_slug("start.region", start.region)
     check_range("start.replica", start.replica, 0, MAX_REPLICA)
+    if start.process and (problem := name_problem(start.process)):
+        raise InvalidArgument("start.process", problem)
     _check_command(start)
     check_form("start.terminal_type", start.terminal_type, _TERM, "up to 64 of A-Z a-z 0-9 . _ + -")
     if start.HasField("size"):
