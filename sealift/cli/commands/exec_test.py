@@ -136,7 +136,10 @@ async def test_a_terminal(sealift: Program, server: FakeServer, eventually: Even
     """Promise: keys, Ctrl-C among them, go to the command; it sees the terminal's type, size and each new size; the
     terminal is as it was afterwards."""
     sealift.env["TERM"] = "xterm-color"
-    script = "trap 'echo interrupted' INT; echo $TERM; stty size; read a; echo got $a; stty size; sleep 600; exit 6"
+    script = (
+        "trap 'echo interrupted; exit 6' INT; echo $TERM; stty size; read a; echo got $a; stty size;"
+        " while :; do sleep 0.1; done"
+    )
     async with sealift.at_terminal("exec", "-it", "--", "sh", "-c", script) as terminal:
         before = termios.tcgetattr(terminal.ours)
         resize(terminal, 97, 24)

@@ -87,15 +87,15 @@ class ExecRelay:
     async def _relay(self, process: ExecProcess, seen: Observation) -> None:
         """Both directions, until one of them ends."""
         output = asyncio.create_task(self._output(process, seen), name="exec-output")
-        others = [
-            asyncio.create_task(self._input(process), name="exec-input"),
-            asyncio.create_task(self._feed(process), name="exec-stdin"),
-        ]
+        reading = asyncio.create_task(self._input(process), name="exec-input")
+        others = [reading, asyncio.create_task(self._feed(process), name="exec-stdin")]
         try:
             await asyncio.wait([output, *others], return_when=asyncio.FIRST_COMPLETED)
             for task in (output, *others):
                 if task.done():
                     task.result()
+            if output.done():
+                await reading  # a call that is ended before the api has read all of it loses the rest
         finally:
             for task in (output, *others):
                 task.cancel()

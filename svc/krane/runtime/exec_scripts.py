@@ -52,10 +52,12 @@ done
 end
 exit 0
 """
+# By a shell of its own, which has the mark from its begin: busybox runs many of its commands in the shell's process.
+_EXEC = """sh -c 'exec "$@"' sh "$@\""""
 _PLAIN = f"""export {MARK}="$1"
 [ -z "$2" ] || export TERM="$2"
 shift 2
-exec "$@"
+exec {_EXEC}
 """
 # The channel of stdin can't say that stdin has ended, only the whole connection can. So each piece comes with its
 # length before it, and a length of 0 is the end. `head` of busybox would read more than it is asked for. What the shell
@@ -68,7 +70,7 @@ shift
 exec 4>&2 2>/dev/null
 sh -c '{_FEEDER}' 4>&- | {{
   IFS= read -r feeder
-  (export {MARK}=$id; exec "$@" 2>&4 4>&-)
+  (export {MARK}=$id; exec {_EXEC} 2>&4 4>&-)
   code=$?
   kill -s PIPE "$feeder"
   exit $code

@@ -22,7 +22,7 @@ def environment(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str
     """In which `sh` is one of the shells."""
     found = shutil.which(request.param)
     assert found is not None
-    for name in ("sh", "dd", "sleep", "cat") if request.param == "busybox" else ("sh",):
+    for name in ("sh", "dd", "sleep", "cat", "yes") if request.param == "busybox" else ("sh",):
         (tmp_path / name).symlink_to(found)
     return {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
 
@@ -105,6 +105,22 @@ def test_signals_and_ends_by_the_mark(environment: dict[str, str]) -> None:
         assert second.wait(WAIT_S) == -signal.SIGHUP
     finally:
         for process in (first, second):
+            process.kill()
+            process.communicate()
+
+
+def test_a_command_that_is_part_of_the_shell(environment: dict[str, str]) -> None:
+    """Promise: a command that busybox runs without a program of its own has the mark, too."""
+    for make in (plain, fed):
+        command = make("yes")
+        exec_id = command[4]
+        process = start(command, environment)
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"y\n"
+            assert run(end_command(exec_id), environment).returncode == 0
+            assert process.wait(WAIT_S) in (-signal.SIGHUP, 128 + signal.SIGHUP)
+        finally:
             process.kill()
             process.communicate()
 
