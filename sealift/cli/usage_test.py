@@ -43,7 +43,7 @@ from sealift.client.testing import KEY, FakeServer
         (["logs", "--tail", "0"], "--tail: 0 is not from 1 to 1000; see: sealift logs --help"),
         (["logs", "--after", "5"], "--after: a number is of a build log: add --build; see: sealift logs --help"),
         (["logs", "--build", "--grep", "x"],
-         "--since, --tail, --instance and --grep apply to what apps print, not to a build log; "
+         "--since, --tail, --instance, --process and --grep apply to what apps print, not to a build log; "
          "see: sealift logs --help"),
         (["logs", "--since", "5m", "--after", "x"],
          "--after says where to begin: leave out --since and --tail; see: sealift logs --help"),

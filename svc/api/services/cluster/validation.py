@@ -33,7 +33,7 @@ MAX_STOPPING = 1000
 _CAPABILITY = re.compile(r"[a-z_.]{1,48}/[0-9]{1,8}")
 MAX_IMAGES = 1000
 MAX_IMAGE_NAMES = 100
-_CODE = re.compile(r"instance\.[a-z_]{1,48}")
+_CODE = re.compile(r"(instance|process)\.[a-z_]{1,48}")
 INSTANCE_STATES = {
     deployment_pb2.INSTANCE_STATE_STARTING: InstanceState.STARTING,
     deployment_pb2.INSTANCE_STATE_HEALTHY: InstanceState.HEALTHY,

@@ -110,6 +110,9 @@ async def test_reports_of_processes_and_web_stand_side_by_side(api: RunningApi, 
     await report(api, web, work, complete=True)
     instances = (await shown(api, made.deployment_id)).instances
     assert [(one.process, one.instance_id) for one in instances] == [("", "app-0"), ("worker", "worker-0")]
+    work.state, work.code, work.observed_at = deployment_pb2.INSTANCE_STATE_FAILED, "process.ended", NOW + 1
+    await report(api, work)
+    assert [one.code for one in await api.db.read(regions.instances_of, made.deployment_id)] == ["", "process.ended"]
     await report(api, web, complete=True)
     assert [one.process for one in (await shown(api, made.deployment_id)).instances] == [""]
     work.process = "No!"
