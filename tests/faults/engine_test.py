@@ -1,5 +1,6 @@
 """Promise: kill -9 of the private Docker engine, too: apps run on, and every deployment ends right, exactly once."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults.scenes import scene
-from tests.harness import engine
+from tests.harness import apps, engine
 from tests.harness.load import Load
-from tests.harness.stack import Stack
+from tests.harness.stack import Stack, finish
 from tests.harness.wait import eventually
 
 pytestmark = [
@@ -50,3 +51,22 @@ def test_kill_9_of_everything_and_the_engine(stack: Stack, project: str, tmp_pat
         here.becomes(ident, "ready")
     here.answers("two")
     here.assert_clean(ident)
+
+
+def test_kill_9_of_the_engine_during_a_release(stack: Stack, project: str, tmp_path: Path) -> None:
+    """The release command runs on, and is adopted: it is not started a second time."""
+    toml = '[release]\ncommand = "echo begun; sleep 8; echo done"\n'
+    directory = apps.app(tmp_path / "app", "one", toml=toml)
+
+    def runs() -> bool:
+        found = engine.containers(stack.engine_socket, "sealift.job")
+        return any(one["State"] == "running" for one in found)
+
+    cli = stack.start_cli("deploy", str(directory), "--project", project, "--json")
+    eventually(runs, what="the release command runs")
+    stack.kill("engine", "krane")
+    done = finish(cli, timeout_s=180)
+    assert done.code == 0, done.out + done.err
+    printed = stack.sealift("logs", done.last_json["deployment_id"], "--json", "--grep", "^(begun|done)$").out
+    assert [json.loads(line)["text"] for line in printed.splitlines()] == ["begun", "done"]
+    eventually(lambda: engine.containers(stack.engine_socket, "sealift.job") == [], what="no job is left")
