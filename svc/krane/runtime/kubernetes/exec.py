@@ -48,7 +48,8 @@ class PodExecs:
         guard = await self._guard(pod, spec)
         try:
             command = spec.command if guard is None else marked_command(spec)
-            socket = await self._open(pod, command, stdin=spec.stdin, tty=spec.tty)
+            # A terminal without stdin loses what is printed at the begin (containerd 1.6); nothing is sent to this one.
+            socket = await self._open(pod, command, stdin=spec.stdin or spec.tty, tty=spec.tty)
         except BaseException:
             if guard is not None:
                 await guard.close()
