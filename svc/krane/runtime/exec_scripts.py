@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from svc.krane.runtime.execs import END_WITHIN_S, MARK, ExecSpec
 
+SILENCE_S = 45  # of krane, after which a command is ended
+
 # A command that was just begun may not carry its mark yet.
 _EACH = f"""
 each() {{
@@ -40,15 +42,25 @@ end() {{
 """
 _SIGNAL = f"id=$2{_EACH}found $1\nexit 0\n"
 _END = f"id=$1{_EACH}end\nexit 0\n"
-# It lives as long as its stdin, which ends with krane's connection, however krane ends.
-_GUARD = f"""id=$1{_EACH}echo {MARK}
+# It lives as long as its stdin, which ends with krane's connection. Nodes do not always say that this has ended: so it
+# also ends after a silence.
+_GUARD = f"""id=$1 silence=$2{_EACH}timer() {{
+  (sleep "$silence" && {{ end; kill -s KILL $$; }}) >/dev/null 2>&1 </dev/null &
+  timer=$!
+}}
+stop() {{ kill -s KILL "$timer" 2>/dev/null; }}
+timer
+echo {MARK}
 while IFS=' ' read -r word name; do
+  stop
+  timer
   case $word in
     signal) found "$name" ;;
-    done) exit 0 ;;
+    done) stop; exit 0 ;;
     end) break ;;
   esac
 done
+stop
 end
 exit 0
 """
@@ -88,12 +100,12 @@ def end_command(exec_id: str) -> Sequence[str]:
     return ("sh", "-c", _END, "sh", exec_id)
 
 
-def guard_command(exec_id: str) -> Sequence[str]:
-    """Prints a line when it has begun; ends what is marked with the id when its own stdin ends.
+def guard_command(exec_id: str, silence_s: float = SILENCE_S) -> Sequence[str]:
+    """Prints a line when it has begun; ends what carries the id when its own stdin ends, or is silent for so long.
 
-    It reads lines: "signal NAME", "done" (it ends, and nothing else does), "end", and others, which do nothing.
+    It reads lines: "signal NAME", "done" (it ends, and nothing else does), "end", and others, which only end a silence.
     """
-    return ("sh", "-c", _GUARD, "sh", exec_id)
+    return ("sh", "-c", _GUARD, "sh", exec_id, f"{silence_s:g}")
 
 
 def marked_command(spec: ExecSpec) -> Sequence[str]:

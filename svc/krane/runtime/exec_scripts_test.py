@@ -125,6 +125,26 @@ def test_a_command_that_is_part_of_the_shell(environment: dict[str, str]) -> Non
             process.communicate()
 
 
+def test_a_guard_ends_the_command_after_a_silence(environment: dict[str, str]) -> None:
+    """Promise: where nobody says that krane is gone, its silence does; what it says before puts that off."""
+    exec_id = new_id("exec")
+    guard = start(guard_command(exec_id, 3), environment)
+    command = start(plain("sleep", "600", exec_id=exec_id), environment)
+    try:
+        assert guard.stdin is not None
+        for _ in range(5):
+            guard.stdin.write(b"beat\n")
+            guard.stdin.flush()
+            with pytest.raises(subprocess.TimeoutExpired):
+                command.wait(1)
+        assert command.wait(WAIT_S) == -signal.SIGHUP
+        assert guard.wait(WAIT_S) == -signal.SIGKILL
+    finally:
+        for process in (guard, command):
+            process.kill()
+            process.communicate()
+
+
 @pytest.mark.parametrize("said", [b"", b"beat\nend\n", b"done\n"])
 def test_a_guard_ends_the_command_with_its_stdin(environment: dict[str, str], said: bytes) -> None:
     """Promise: when krane is gone the guard ends the command; it leaves it alone if it was told that all is well."""
