@@ -48,7 +48,7 @@ def test_killed_while_a_deploy_switches(
     here.answers("two")
     one_worker(here, ident, here.live_id)
 
-    rollback = stack.start_cli("rollback", "--project", project, "--yes")
+    rollback = stack.start_cli("rollback", "--project", project)
     eventually(lambda: bool(workers(stack, here.live_id)), what="the worker of the older version starts")
     stack.kill(*killed)
     finish(rollback)
