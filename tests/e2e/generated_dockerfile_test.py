@@ -91,14 +91,17 @@ def test_a_procfile_and_the_dockerfile_that_is_kept(
     directory.mkdir()
     (directory / "Procfile").write_text(PROCFILE)
     (directory / "serve.py").write_text(SERVER)
+    (directory / "work.py").write_text('import time\nprint("works", flush=True)\ntime.sleep(3600)\n')
     (directory / "hello.txt").write_text("hello")
     (directory / "sealift.toml").write_text(f'project = "{project}"\n[build]\nbase_python = "{base_image}"\n')
     first = stack.deploy(directory, project, timeout_s=240)
     assert first.code == 0, first.out
-    assert "worker of the Procfile is not started yet" in first.out
+    assert "starts worker beside it (Procfile)" in first.out
     assert "before each deploy starts, echo migrates && true runs (release of the Procfile)" in first.out
     printed = stack.sealift("logs", first.last_json["deployment_id"], "--grep", "migrates")
     assert printed.out.rstrip().endswith("migrates")
+    worked = stack.sealift("logs", first.last_json["deployment_id"], "--process", "worker")
+    assert worked.out.rstrip().endswith("works")
     assert get(stack.url(project) + "/hello.txt").body == "hello"
 
     assert stack.sealift("init", "--dockerfile", cwd=directory).code == 0
