@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
+from xdist.workermanage import NodeManager  # type: ignore[import-untyped]
 
 from tests.workers import engine_sockets, take_engine
 
@@ -18,6 +19,9 @@ FIRST = ("tests/faults/", "tests/e2e/", "tests/integration/")
 # Files whose tests share what takes long to start are one unit of work: one worker takes them, one after another.
 SHARED = ("kubernetes_cluster", "kubernetes_plane")
 ROOT = Path(__file__).parents[1]
+
+# So long a worker has to end what its fixtures have started, when a run is ended; then xdist kills it, and stacks stay.
+NodeManager.EXIT_TIMEOUT = 120
 
 take_engine()  # before any test module reads the environment
 

@@ -48,9 +48,12 @@ def on_cluster(engine_socket: str, kubernetes_cluster: Cluster, registry: Docker
 
 
 @pytest.fixture
-def app(on_cluster: Stack) -> str:
-    """A new project."""
-    return new_project(on_cluster)
+def app(on_cluster: Stack) -> Iterator[str]:
+    """A new project; its Pods leave the node to the next test."""
+    slug = new_project(on_cluster)
+    yield slug
+    deleted = on_cluster.sealift("delete", "project", slug, "--yes")
+    assert deleted.code == 0, deleted.err
 
 
 def new_project(stack: Stack) -> str:
