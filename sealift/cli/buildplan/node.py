@@ -13,6 +13,7 @@ from sealift.cli.buildplan.node_packages import (
     PackageManager,
     files_to_install,
     folders_to_install,
+    has_build,
     manager_of,
     uses_bun,
     version_of,
@@ -121,7 +122,7 @@ def _built(files: AppFiles, settings: Settings, package: Mapping[str, Any], stag
         yield dockerfile.copy_all()
         return
     yield from _installed(files, package, manager)
-    if _has_build(package):
+    if has_build(package):
         yield f"RUN {manager.run('build')}"
 
 
@@ -141,13 +142,8 @@ def _installed(files: AppFiles, package: Mapping[str, Any], manager: PackageMana
         yield dockerfile.copy_all()
 
 
-def _has_build(package: Mapping[str, Any]) -> bool:
-    script = table(package, "scripts").get("build")
-    return isinstance(script, str) and bool(script.strip())
-
-
 def _build_text(package: Mapping[str, Any]) -> str:
-    return "runs the build script, " if _has_build(package) else ""
+    return "runs the build script, " if has_build(package) else ""
 
 
 def _system_packages(package: Mapping[str, Any]) -> list[str]:

@@ -118,6 +118,12 @@ def version_of(files: AppFiles, package: Mapping[str, Any]) -> str:
     return versions.chosen(text_at(package, "engines", "node"), DEFAULT_VERSION, KNOWN_VERSIONS)
 
 
+def has_build(package: Mapping[str, Any]) -> bool:
+    """Whether it has a build script."""
+    script = table(package, "scripts").get("build")
+    return isinstance(script, str) and bool(script.strip())
+
+
 def files_to_install(files: AppFiles, package: Mapping[str, Any]) -> list[str]:
     """The files that the installation needs; [] if that may be any."""
     scripts = table(package, "scripts")

@@ -1,8 +1,9 @@
 """The plan of a site of files, and the web server for one."""
 
 from sealift.cli.buildplan import dockerfile
-from sealift.cli.buildplan.files import AppFiles, table
+from sealift.cli.buildplan.files import AppFiles
 from sealift.cli.buildplan.model import AppKind, BuildPlan, Settings
+from sealift.cli.buildplan.node_packages import has_build
 
 FOLDERS = ("", "public", "dist", "_site", "build", "site", "out", "www", "docs")
 SITE = "/site"
@@ -67,8 +68,9 @@ def find(files: AppFiles, settings: Settings) -> BuildPlan | None:
 
 def _notes(files: AppFiles) -> tuple[str, ...]:
     """Files that a build script of package.json would make are not made."""
-    script = table(files.json("package.json"), "scripts").get("build")
-    return ("the build script of package.json is not run: the files are served as they are",) if script else ()
+    if not has_build(files.json("package.json")):
+        return ()
+    return ("the build script of package.json is not run: the files are served as they are",)
 
 
 def _not_found(files: AppFiles, folder: str) -> str:

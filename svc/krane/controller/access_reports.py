@@ -64,7 +64,8 @@ class AccessReports:
 
     async def run(self) -> None:
         """Reads and reports every `every_s` seconds, until cancelled."""
-        self._counter = counter = self._file.load(AccessCounter.restored) or AccessCounter()
+        found = await asyncio.get_running_loop().run_in_executor(self._pool, self._file.load, AccessCounter.restored)
+        self._counter = counter = found or AccessCounter()
         while True:
             began = time.monotonic()
             await self._round(counter)

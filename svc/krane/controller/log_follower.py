@@ -25,7 +25,7 @@ MAX_CHUNK_BYTES = 256 << 10
 LINE_BYTES = 64  # of a line besides its text
 RECHECK_S = 5.0
 QUIET_S = 1.0
-# Without a line for so long, a log is asked for anew: who truncates an engine's file of it (logrotate's copytruncate,
+# Without a line for so long, a log is asked for again: who truncates an engine's file of it (logrotate's copytruncate,
 # https://github.com/moby/moby/issues/45728), or a node that never begins to answer, leaves a stream without lines.
 SILENT_S = 600.0
 MAX_COUNTED_BYTES = 16 << 20  # of what is cut; to read on only for counting it would cost the machine too much

@@ -103,7 +103,7 @@ async def test_an_api_that_takes_nothing_stops_the_reading() -> None:
     await following.end()
 
 
-async def test_a_silent_log_is_asked_for_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_silent_log_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Promise: where the runtime has ceased to write to a stream, lines come late and are not lost, nor doubled."""
     monkeypatch.setattr(log_follower, "SILENT_S", 0.05)
     following = Following(WIDE)

@@ -24,15 +24,15 @@ class CounterFile:
 
     Args:
         path: of the file.
-        magic, key, context: as of `SealedFile`.
+        magic, key, purpose: as of `SealedFile`.
         what: is counted, for the log: "requests", for example.
 
     Attributes:
         is_stored: whether the file holds what was to be stored last.
     """
 
-    def __init__(self, path: Path, magic: bytes, key: bytes, context: str, what: str) -> None:
-        self._file = SealedFile(path, magic, key, context.encode())
+    def __init__(self, path: Path, magic: bytes, key: bytes, purpose: str, what: str) -> None:
+        self._file = SealedFile(path, magic, key, purpose.encode())
         self._what = what
         self.is_stored = False
 

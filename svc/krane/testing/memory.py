@@ -214,8 +214,9 @@ class MemoryRuntime:
     async def observe(self, deployment_id: str, replica: int) -> Observation | None:
         """See `Runtime`."""
         server = self._server(instance_name(deployment_id, replica))
-        is_there = server is not None and server.seen.name not in self._machine.ending
-        return _as_seen(server) if server is not None and is_there else None
+        if server is None or server.seen.name in self._machine.ending:
+            return None
+        return _as_seen(server)
 
     async def list_instances(self, deployment_id: str | None = None) -> list[InstanceRef]:
         """See `Runtime`."""
