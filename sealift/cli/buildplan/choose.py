@@ -32,10 +32,10 @@ _OTHER_LANGUAGES = {
 _MANIFESTS = frozenset({
     "requirements.txt", "pyproject.toml", "Pipfile", "package.json", "go.mod", "index.html",
 })  # fmt: skip
-# Files that say which packages are installed: one of them decides.
+# Files that say which packages are installed, with their package manager: one of them decides.
 _PACKAGE_FILES = {
-    AppKind.PYTHON: ("uv.lock", "poetry.lock", "Pipfile.lock", "requirements.txt"),
-    AppKind.NODE: tuple(LOCKS),
+    AppKind.PYTHON: {"uv.lock": "uv", "poetry.lock": "poetry", "Pipfile.lock": "pipenv", "requirements.txt": "pip"},
+    AppKind.NODE: LOCKS,
 }
 MAX_LISTED_FOLDERS = 3
 MAX_SEARCHED_FOLDERS = 20
@@ -54,8 +54,9 @@ def candidates(files: AppFiles, settings: Settings) -> list[BuildPlan]:
 
 
 def _not_read(files: AppFiles, plan: BuildPlan) -> list[str]:
-    """A note of the package files that others than the one that decides have left: their packages are not installed."""
-    others = [path for path in _PACKAGE_FILES.get(plan.kind, ()) if path in files and path != plan.because]
+    """A note of the package files of other managers than the one that decides: they do not count."""
+    managers = _PACKAGE_FILES.get(plan.kind, {})
+    others = [path for path in managers if path in files and managers[path] != managers.get(plan.because)]
     if not others:
         return []
     are = "are" if len(others) > 1 else "is"

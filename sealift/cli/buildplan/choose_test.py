@@ -92,6 +92,8 @@ def test_package_files_that_are_not_read() -> None:
     node = {"package.json": '{"scripts": {"start": "node a.js"}}', "pnpm-lock.yaml": ""}
     assert plan(node).notes == ()
     assert plan({**node, "yarn.lock": ""}).notes == ("packages are installed by pnpm-lock.yaml: yarn.lock is not read",)
+    npm = {"package.json": node["package.json"], "package-lock.json": "{}", "npm-shrinkwrap.json": "{}"}
+    assert plan(npm).notes == ()  # of both, npm itself chooses
 
 
 def test_a_static_site_with_a_build_script() -> None:
