@@ -22,15 +22,24 @@ AGAIN_AT_MOST = 10
 
 
 class Failed:
-    """Plugin that keeps the ids of the tests that failed, or whose fixtures did."""
+    """Plugin that keeps the ids of the tests that failed, or whose fixtures did.
+
+    Attributes:
+        is_complete: no file failed to be collected, whose tests nobody knows.
+    """
 
     def __init__(self) -> None:
         self.ids: dict[str, None] = {}
+        self.is_complete = True
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Called with each report of a worker."""
         if report.failed:
             self.ids[report.nodeid] = None
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Called with each report of a worker on a file."""
+        self.is_complete &= not report.failed
 
 
 def main(arguments: list[str]) -> int:
@@ -46,7 +55,7 @@ def main(arguments: list[str]) -> int:
     if code == pytest.ExitCode.OK:
         shutil.rmtree(folder, ignore_errors=True)
     ids = list(failed.ids)
-    if code != pytest.ExitCode.TESTS_FAILED or not 0 < len(ids) <= AGAIN_AT_MOST:
+    if code != pytest.ExitCode.TESTS_FAILED or not failed.is_complete or not 0 < len(ids) <= AGAIN_AT_MOST:
         return code
     print(f"\n{len(ids)} failed beside other tests. They run once more, alone:", *ids, sep="\n  ", flush=True)
     # another process: modules and their fixtures are as new in it

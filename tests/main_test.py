@@ -77,3 +77,13 @@ def test_what_fails_twice_fails_the_run(folder: Path, failing: int) -> None:
     assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout + done.stderr
     assert "FLAKY" not in done.stdout
     assert ("They run once more" in done.stdout) == (failing == 1)
+
+
+def test_a_file_that_cannot_be_collected_fails_the_run(folder: Path) -> None:
+    """Promise: its tests did not run, so that others which pass the second time do not make the run green."""
+    (folder / "broken_test.py").write_text("raise RuntimeError('broken')\n")
+    (folder / "once_test.py").write_text(FAILS_ONCE)
+    done = run(folder)
+    assert done.returncode != 0, done.stdout + done.stderr
+    assert "RuntimeError: broken" in done.stdout
+    assert "FLAKY" not in done.stdout
